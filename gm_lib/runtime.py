@@ -1,0 +1,101 @@
+"""Where and how a program runs: device, profile, and the global random state."""
+
+import contextlib
+import os
+import random
+from collections.abc import Iterator
+from typing import Literal, TypeVar, cast
+
+import numpy as np
+import torch
+
+from gm_lib.choose import choose
+
+T = TypeVar("T")
+Profile = Literal["quick", "full"]
+
+
+def profile() -> Profile:
+    """Return ``"quick"`` (sized for two CPU cores) or ``"full"`` (sized for a GPU).
+
+    The environment variable ``GM_PROFILE`` decides; unset or empty, the machine does: full if it has CUDA.
+
+    Raises ``ValueError`` when ``GM_PROFILE`` holds anything else.
+    """
+    wanted = os.environ.get("GM_PROFILE")
+    if not wanted:
+        return "full" if torch.cuda.is_available() else "quick"
+    return cast(Profile, choose("profile in GM_PROFILE", wanted, ("quick", "full")))
+
+
+def budget(*, quick: T, full: T) -> T:
+    """Return the value that belongs to the current :func:`profile`, for example a number of steps."""
+    return full if profile() == "full" else quick
+
+
+def device(name: str | torch.device | None = None) -> torch.device:
+    """Return the device called ``name`` (``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``), or the best one.
+
+    With ``None`` that is CUDA before MPS before the CPU.
+
+    Raises ``ValueError`` for a device that this machine does not have, naming those that it has.
+    """
+    available = _available_devices()
+    if name is None:
+        return torch.device(available[0])
+    kind, _, index = str(name).partition(":")
+    if kind not in available:
+        if kind in ("cuda", "mps"):
+            raise ValueError(
+                f"device {str(name)!r} is not available here. Available: {', '.join(available)}."
+            )
+        choose("device", kind, available)
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if index and not (index.isdecimal() and int(index) < count):
+        raise ValueError(f"there is no device {str(name)!r} here: {kind} has {count}, counted from {kind}:0.")
+    return torch.device(name)
+
+
+def _available_devices() -> list[str]:
+    """Return the kinds of device that this machine has, the fastest first."""
+    return [
+        *(["cuda"] if torch.cuda.is_available() else []),
+        *(["mps"] if torch.backends.mps.is_available() else []),
+        "cpu",
+    ]
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the global generators of Python, NumPy and PyTorch (on all devices); 0 ≤ ``seed`` < 2³²."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (the global state that other libraries draw from is what is meant)
+    torch.manual_seed(seed)
+
+
+@contextlib.contextmanager
+def forked_rng(seed: int | None = None) -> Iterator[None]:
+    """Leave the global random states of Python, NumPy and PyTorch (CPU, CUDA, MPS) as they were found.
+
+    With ``seed``, everything is seeded inside, so that the block is reproducible too.
+    """
+    python_state = random.getstate()
+    numpy_state = np.random.get_state()  # noqa: NPY002
+    torch_state = torch.get_rng_state()
+    torch_seed = torch.initial_seed()
+    cuda_states = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    mps_state = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+    try:
+        if seed is not None:
+            seed_everything(seed)
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        torch.set_rng_state(torch_state)
+        if cuda_states is not None:
+            torch.cuda.set_rng_state_all(cuda_states)
+        elif torch.cuda.is_available():
+            # CUDA had not started: it would have begun from PyTorch's seed, and it still shall.
+            torch.cuda.manual_seed_all(torch_seed)
+        if mps_state is not None:
+            torch.mps.set_rng_state(mps_state)
