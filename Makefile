@@ -1,0 +1,73 @@
+# Everything the course needs, as commands. `make help` lists them.
+# Nothing is assumed but Python 3.11-3.13, make and a package index.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+PORT ?= 8000
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup book test test-site notebooks lint format lock serve clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## create .venv with the locked requirements (the others do it when needed)
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Python 3.11, 3.12 or 3.13 is needed, $(PYTHON) is %d.%d. Choose another: make PYTHON=python3.12 $(MAKECMDGOALS)" % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $(READY)
+
+book: $(READY) notebooks ## execute every chapter and build the site in _build/html
+	$(PY) tools/execute.py --workers $(WORKERS)
+	$(PY) -m jupyter_book build -W -n --keep-going --all .
+	@echo "Open _build/html/index.html in a browser, or run: make serve"
+
+test: $(READY) ## run the unit tests, then every notebook from top to bottom
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) -m "not site" tests
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout=300 --timeout=0 notebooks
+
+test-site: $(READY) ## open the built pages in Chromium, with the network off (after: make book)
+	$(PY) -m pytest -m site tests/site
+
+notebooks: $(READY) ## derive notebooks/ from book/chapters/
+	$(PY) tools/make_notebooks.py
+
+lint: $(READY) ## check format, style, types and that notebooks/ is up to date
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(PY) tools/make_notebooks.py --check
+
+format: $(READY) ## format the code and mend what can be mended
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+# torch is held at one version that has wheels for every platform here; the CUDA packages that its Linux wheel
+# wants are pinned by torch itself, so they are left to pip and a CPU build of torch brings none of them.
+lock: ## resolve requirements.txt anew, one file for all platforms
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check uv
+	echo 'torch==2.13.0' | $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	  --extra book --extra test --no-annotate --custom-compile-command 'make lock' \
+	  $$(for p in $(CUDA_PACKAGES); do printf ' --no-emit-package %s' $$p; done) \
+	  --constraint - pyproject.toml --output-file requirements.txt
+	rm -rf $(VENV)-lock
+
+CUDA_PACKAGES := triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cccl nvidia-cuda-crt \
+  nvidia-cuda-cupti nvidia-cuda-nvcc nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft \
+  nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 \
+  nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx nvidia-nvvm
+
+serve: ## serve the built book at http://localhost:8000 (another port: make serve PORT=8080)
+	@test -f _build/html/index.html || { echo "Nothing is built yet: run make book first."; exit 1; }
+	@echo "The book is at http://localhost:$(PORT)  (stop with Ctrl-C)"
+	@$(PY) -m http.server --directory _build/html --bind 127.0.0.1 $(PORT)
+
+clean: ## remove what was built, the execution cache included (.venv stays)
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis
