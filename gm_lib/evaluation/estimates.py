@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Estimate:
-    """The mean of `n` independent draws and the standard error of that mean. Prints as `2.97 ± 0.02`."""
+    """The mean of ``n`` independent draws and the standard error of that mean. Prints as ``2.97 ± 0.02``."""
 
     mean: float
     standard_error: float
@@ -34,7 +34,7 @@ class Estimate:
 def standard_error(values: Tensor | ArrayLike, dim: int = 0) -> Tensor:
     """Standard error of the mean of independent draws: their standard deviation (n - 1) over the root of n.
 
-    `values` holds one draw per index along `dim`; the result is float64 and lacks that dimension.
+    ``values`` holds one draw per index along ``dim``; the result is float64 and lacks that dimension.
     Raises ValueError for fewer than two draws, which have no standard deviation.
     """
     draws = _draws(values)
@@ -45,7 +45,7 @@ def standard_error(values: Tensor | ArrayLike, dim: int = 0) -> Tensor:
 
 
 def estimate(values: Tensor | ArrayLike) -> Estimate:
-    """Mean and standard error of `values`, one number per independent draw: shape (n,), or else ValueError."""
+    """Mean and standard error of ``values``, one number per draw: shape (n,). ValueError for other shapes."""
     draws = _draws(values)
     if draws.ndim != 1:
         raise ValueError(
@@ -55,7 +55,7 @@ def estimate(values: Tensor | ArrayLike) -> Estimate:
 
 
 def report(name: str, values: Tensor | ArrayLike) -> Estimate:
-    """Print `name: mean ± standard error (n draws)` for `values` of shape (n,), and return the estimate."""
+    """Print ``name: mean ± standard error (n draws)`` for ``values`` of shape (n,); return the estimate."""
     result = estimate(values)
     print(f"{name}: {result}  ({result.n:,} draws)")
     return result
@@ -64,9 +64,9 @@ def report(name: str, values: Tensor | ArrayLike) -> Estimate:
 def assert_unbiased(
     values: Tensor | ArrayLike, expected: Tensor | ArrayLike, *, standard_errors: float = 4
 ) -> None:
-    """Assert that the mean of the draws lies within `standard_errors` standard errors of `expected`.
+    """Assert that the mean of the draws lies within ``standard_errors`` standard errors of ``expected``.
 
-    `values` has shape (n, ...), one draw per row; `expected` broadcasts to the remaining shape, and every
+    ``values`` has shape (n, ...), one draw per row; ``expected`` broadcasts to the remaining shape, and every
     component must agree. Raises AssertionError stating mean, standard error, expectation and distance.
     """
     draws = _draws(values)

@@ -1,0 +1,172 @@
+"""How likely does a model with hidden variables find the data? Bounds per example, in nats.
+
+A model is known here by what it can do: ``elbo(x, y)`` to (n,), ``log_weights(x, y, k=…, generator=…)`` to
+(k, n), ``encode(x, y)`` to a distribution of shape (n, latent_dim).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Generator, Tensor
+from tqdm.auto import tqdm
+
+from gm_lib.evaluation.estimates import Estimate, estimate
+from gm_lib.runtime import forked_rng
+
+Model: TypeAlias = Any  # an nn.Module that can do what the first lines say
+
+
+@dataclass(frozen=True, eq=False)
+class LikelihoodEstimate:
+    """A bound for each example and its mean over the data, in nats. Prints as ``102.6 ± 0.3``.
+
+    ``bound``: (n,) float64. ``k``: draws of z per example. ``standard_error`` is over the examples: how far
+    the mean would move with another sample of n; ``nan`` for a single example.
+    """
+
+    bound: Tensor
+    k: int
+    mean: float
+    standard_error: float
+
+    def __str__(self) -> str:
+        return str(Estimate(self.mean, self.standard_error, len(self.bound)))
+
+
+def log_likelihood(
+    model: Model,
+    x: Tensor,
+    y: Tensor | None = None,
+    *,
+    k: int,
+    batch_size: int = 100,
+    chunk: int = 50,
+    seed: int = 0,
+    progress: bool = False,
+) -> LikelihoodEstimate:
+    """Bound log p(x) from below with k importance-weighted draws per example. Burda et al. 2016, equation 8.
+
+    Exactly k weights are drawn for each example, ``batch_size`` examples and at most ``chunk`` draws at a
+    time, and merged exactly in float64, so memory does not grow with k. ``x``: (n, *event_shape), ``y``: (n,).
+    The mean is a lower bound of the mean log p(x): report it with k, and with the kind of data.
+
+    Raises ``ValueError`` for k < 1 or no data.
+    """
+
+    def bound(x: Tensor, y: Tensor | None, generator: Generator) -> Tensor:
+        total = torch.full((len(x),), -math.inf, dtype=torch.float64)
+        for drawn in range(0, k, chunk):
+            log_w = model.log_weights(x, y, k=min(chunk, k - drawn), generator=generator)
+            total = torch.logaddexp(total, log_w.cpu().double().logsumexp(0))
+        return total - math.log(k)
+
+    return _per_example(bound, model, x, y, k, batch_size, seed, progress, "log-likelihood")
+
+
+def negative_elbo(
+    model: Model,
+    x: Tensor,
+    y: Tensor | None = None,
+    *,
+    k: int = 1,
+    batch_size: int = 500,
+    seed: int = 0,
+    progress: bool = False,
+) -> LikelihoodEstimate:
+    """Estimate -ELBO for each example as the mean of k one-draw estimates ``-model.elbo(x, y)``.
+
+    An upper bound of -log p(x), in nats; it is not the negative log-likelihood. Shapes and errors as
+    :func:`log_likelihood`.
+    """
+
+    def bound(x: Tensor, y: Tensor | None, generator: Generator) -> Tensor:
+        return -torch.stack([model.elbo(x, y).cpu().double() for _ in range(k)]).mean(0)
+
+    return _per_example(bound, model, x, y, k, batch_size, seed, progress, "-ELBO")
+
+
+@dataclass(frozen=True, eq=False)
+class ActiveUnits:
+    """Which latent dimensions carry information about x. ``variance``: (latent_dim,), Cov_x(E[z | x])."""
+
+    variance: Tensor
+    threshold: float
+
+    @property
+    def active(self) -> Tensor:
+        """True for each dimension whose variance exceeds the threshold: (latent_dim,)."""
+        return self.variance > self.threshold
+
+    @property
+    def count(self) -> int:
+        """The number of active dimensions."""
+        return int(self.active.sum())
+
+
+def active_units(model: Model, x: Tensor, y: Tensor | None = None, *, threshold: float = 0.01) -> ActiveUnits:
+    """Measure how far the mean of q(z | x) moves over the data, Cov_x(E[z | x]), in each latent dimension.
+
+    A dimension is active above ``threshold`` (Burda et al. 2016, section 5.2, with their 10⁻²).
+    Raises ``ValueError`` for fewer than two examples.
+    """
+    if len(x) < 2:
+        raise ValueError(
+            f"active units are a variance over the data: at least 2 examples are needed, got {len(x)}."
+        )
+    with _evaluating(model):
+        means = [model.encode(*batch).mean.cpu().double() for batch in _batches(model, x, y, 500)]
+    return ActiveUnits(torch.cat(means).var(0), threshold)
+
+
+def _per_example(
+    bound: Callable[[Tensor, Tensor | None, Generator], Tensor],
+    model: Model,
+    x: Tensor,
+    y: Tensor | None,
+    k: int,
+    batch_size: int,
+    seed: int,
+    progress: bool,
+    title: str,
+) -> LikelihoodEstimate:
+    """Apply ``bound(x, y, generator)`` batch by batch and gather one number per example."""
+    if k < 1:
+        raise ValueError(f"k is the number of draws per example and must be at least 1, got {k}.")
+    if len(x) == 0:
+        raise ValueError("there is no data to evaluate: x has no examples.")
+    with _evaluating(model), forked_rng(seed):
+        generator = Generator(device=_device(model)).manual_seed(seed)
+        batches = tqdm(list(_batches(model, x, y, batch_size)), desc=title, disable=not progress, leave=False)
+        values = torch.cat([bound(*batch, generator) for batch in batches])
+    single = Estimate(values.mean().item(), math.nan, 1)
+    result = estimate(values) if len(values) > 1 else single
+    return LikelihoodEstimate(values, k, result.mean, result.standard_error)
+
+
+def _batches(model: Model, x: Tensor, y: Tensor | None, size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+    device = _device(model)
+    for start in range(0, len(x), size):
+        labels = None if y is None else y[start : start + size].to(device)
+        yield x[start : start + size].to(device), labels
+
+
+@contextmanager
+def _evaluating(model: Model) -> Iterator[None]:
+    """Evaluation mode without gradients; the model's mode is put back afterwards."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def _device(model: Model) -> torch.device:
+    return next((p.device for p in model.parameters()), torch.device("cpu"))

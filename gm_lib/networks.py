@@ -1,0 +1,48 @@
+"""The few building blocks that the models share."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+
+def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequential:
+    """Return linear layers from ``sizes[0]`` to ``sizes[-1]`` numbers, ``activation`` between them.
+
+    The last layer is linear: what comes out is unbounded. Works on the last dimension, any leading ones pass.
+
+    Raises ``ValueError`` for fewer than two sizes.
+    """
+    if len(sizes) < 2:
+        raise ValueError(f"an MLP needs at least an input and an output size, got {list(sizes)}.")
+    layers: list[nn.Module] = []
+    for n_in, n_out in pairwise(sizes):
+        layers += [nn.Linear(n_in, n_out), activation()]
+    return nn.Sequential(*layers[:-1])
+
+
+def check_labels(y: Tensor | None, num_classes: int) -> None:
+    """Raise ``ValueError`` unless ``y`` holds integer labels in 0 … ``num_classes`` - 1. Reads the values."""
+    if y is None:
+        raise ValueError(f"labels are needed: one integer in 0 … {num_classes - 1} per example.")
+    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        raise ValueError(f"labels must be integers (torch.int64), got {y.dtype}.")
+    if y.numel() and not (int(y.min()) >= 0 and int(y.max()) < num_classes):
+        raise ValueError(f"labels must lie in 0 … {num_classes - 1}, got {int(y.min())} … {int(y.max())}.")
+
+
+def one_hot(y: Tensor, num_classes: int) -> Tensor:
+    """Return float32 indicators of shape (``*y.shape``, ``num_classes``): 1 at the label, 0 elsewhere.
+
+    On the CPU labels out of range raise ``ValueError``. On an accelerator looking would make the host wait
+    for the device in every step, so there :func:`check_labels` is called once, on a model's first batch.
+    """
+    if y.device.type == "cpu":
+        check_labels(y, num_classes)
+    return (y.unsqueeze(-1) == torch.arange(num_classes, device=y.device)).to(torch.float32)
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Return how many numbers of ``module`` training adjusts."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)

@@ -1,0 +1,31 @@
+"""Variational autoencoders."""
+
+from gm_lib.vae.bounds import elbo, iwae_bound, log_importance_weights
+from gm_lib.vae.likelihoods import (
+    LIKELIHOODS,
+    Bernoulli,
+    Categorical,
+    DiscretizedLogistic,
+    Gaussian,
+    Likelihood,
+    likelihood,
+)
+from gm_lib.vae.model import VAE, Decoder, ElboTerms, GaussianEncoder, digit_vae
+
+__all__ = [
+    "LIKELIHOODS",
+    "VAE",
+    "Bernoulli",
+    "Categorical",
+    "Decoder",
+    "DiscretizedLogistic",
+    "ElboTerms",
+    "Gaussian",
+    "GaussianEncoder",
+    "Likelihood",
+    "digit_vae",
+    "elbo",
+    "iwae_bound",
+    "likelihood",
+    "log_importance_weights",
+]
