@@ -1,0 +1,22 @@
+"""Train any model that knows its own update: one loop, its record, its checkpoints."""
+
+from gm_lib.training.checkpoint import (
+    Checkpoint,
+    latest_checkpoint,
+    load_checkpoint,
+    load_weights,
+    save_checkpoint,
+)
+from gm_lib.training.history import History
+from gm_lib.training.loop import Trainable, fit
+
+__all__ = [
+    "Checkpoint",
+    "History",
+    "Trainable",
+    "fit",
+    "latest_checkpoint",
+    "load_checkpoint",
+    "load_weights",
+    "save_checkpoint",
+]
