@@ -53,8 +53,8 @@ def log_likelihood(
     """Bound log p(x) from below with k importance-weighted draws per example. Burda et al. 2016, equation 8.
 
     Exactly k weights are drawn for each example, ``batch_size`` examples and at most ``chunk`` draws at a
-    time, and merged exactly in float64, so memory does not grow with k. ``x``: (n, *event_shape), ``y``: (n,).
-    The mean is a lower bound of the mean log p(x): report it with k, and with the kind of data.
+    time, and merged exactly in float64, so memory does not grow with k. ``x``: (n, *event_shape),
+    ``y``: (n,). The mean is a lower bound of the mean log p(x): report it with k, and with the kind of data.
 
     Raises ``ValueError`` for k < 1 or no data.
     """

@@ -111,8 +111,8 @@ class Bernoulli(Likelihood):
         if not bool(((x == 0) | (x == 1)).all()):
             raise ValueError(
                 "the Bernoulli likelihood expects pixels that are exactly 0 or 1, got values between "
-                f"{float(x.min()):.3g} and {float(x.max()):.3g}. Grey is no outcome of a coin: binarize first "
-                "(gm_lib.data.binarize, or Batches(..., dynamic_binarization=True))."
+                f"{float(x.min()):.3g} and {float(x.max()):.3g}. Grey is no outcome of a coin: binarize "
+                "first (gm_lib.data.binarize, or Batches(..., dynamic_binarization=True))."
             )
 
 

@@ -119,7 +119,7 @@ class VAE(nn.Module):
         return Normal(self._prior_mean, self._prior_scale, validate_args=False)
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Normal:
-        """Return q(z | x), or q(z | x, y): a Normal of shape (n, latent_dim). Only conditional models use y."""
+        """Return q(z | x), or q(z | x, y): Normal of shape (n, latent_dim). Only conditional models use y."""
         return self.encoder(x, y)
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
