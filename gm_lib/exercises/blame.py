@@ -1,0 +1,63 @@
+"""Whose code raised an exception: the student's, or a library's that it called."""
+
+from __future__ import annotations
+
+import linecache
+import sysconfig
+import traceback
+from pathlib import Path
+from types import CodeType
+
+_GM_LIB = Path(__file__).parents[1]
+_INSTALLED = {"site-packages", "dist-packages"}
+_STDLIB = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
+
+
+def student_line(error: BaseException, check: CodeType | None) -> str:
+    """Return ", in your line 3, `return 1 / 0`": the last line of the student's code that led to ``error``.
+
+    Empty when no code of the student's was running. ``check`` is the code of the check itself, left out.
+    """
+    places = [(file, line) for file, line, students in _frames(error, check) if students]
+    if not places:
+        return ""
+    source = linecache.getline(*places[-1]).strip()
+    return f", in your line {places[-1][1]}" + (f", `{source}`" if source else "")
+
+
+def is_stub_error(error: BaseException | None, check: CodeType | None) -> bool:
+    """Tell whether a ``NotImplementedError`` of the student's own code is behind ``error``.
+
+    One that a library raises (a distribution that has no ``rsample``) is a mistake like any other.
+    """
+    while error is not None:
+        frames = _frames(error, check)
+        if isinstance(error, NotImplementedError) and frames and frames[-1][2]:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def summary(error: BaseException) -> str:
+    """Return the exception's type and the first line of its message, whatever its ``str`` does."""
+    name = type(error).__name__
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:
+        return name
+    return f"{name}: {lines[0].rstrip('.')[:160]}" if lines else name
+
+
+def _frames(error: BaseException, check: CodeType | None) -> list[tuple[str, int, bool]]:
+    """Return file, line and whether it is the student's code, for each frame from the outermost on."""
+    return [
+        (code.co_filename, line, code is not check and not _is_library(code.co_filename))
+        for code, line in ((frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__))
+    ]
+
+
+def _is_library(filename: str) -> bool:
+    path = Path(filename)
+    if filename.startswith("<frozen") or not _INSTALLED.isdisjoint(path.parts):
+        return True
+    return _GM_LIB in path.parents or not _STDLIB.isdisjoint(path.parents)
