@@ -25,7 +25,7 @@ $(READY): requirements.txt pyproject.toml
 
 book: $(READY) notebooks ## execute every chapter and build the site in _build/html
 	$(PY) tools/execute.py --workers $(WORKERS)
-	$(PY) -m jupyter_book build -W -n --keep-going --all .
+	$(VENV)/bin/jupyter-book build -W -n --keep-going --all .
 	@echo "Open _build/html/index.html in a browser, or run: make serve"
 
 test: $(READY) ## run the unit tests, then every notebook from top to bottom
