@@ -32,7 +32,7 @@ def call(answer: Any, /, *args: Any, **kwargs: Any) -> Any:
     """Return the student's ``answer(*args, **kwargs)``.
 
     Raises ``Wrong`` when the answer cannot be called, or not with these arguments; when it raises, naming the
-    exception, the student's line and the arguments; when it changes a tensor given to it in place.
+    exception, the student's line and the arguments; when it returns None or changes a tensor given to it.
     Raises ``NotAttempted`` when it is a stub.
     """
     if not callable(answer):

@@ -34,11 +34,11 @@ Wrong answers, with the message each must get, and other right ways of writing i
 ``tests/exercises/cases_08.py``; one test runs them all.
 
 A check may be written for an answer of the right kind. ``call``, ``number`` and ``tensor`` turn a wrong kind
-into a sentence, and whatever else happens is caught here: a stub that still raises ``NotImplementedError``, or
-is still ``...``, counts as not attempted; an exception in the student's code is reported with the line it came
-from; an answer on which the check itself breaks is described; one that takes too long is given up on. A check
-always sees the same random numbers, gradients enabled and float32 as the default dtype; afterwards all of
-these are what they were before.
+into a sentence, and whatever else happens is caught here: a stub that still raises ``NotImplementedError``
+or is still ``...`` counts as not attempted; an exception in the student's code is reported with the line it
+came from; an answer on which the check itself breaks is described; one that takes too long is given up on.
+A check always sees the same random numbers, gradients enabled and float32 as the default dtype; afterwards
+all of these are what they were before.
 
 ``check`` never raises in a student's notebook. Under ``GM_STRICT=1``, with which the book is built, an answer
 that is not right raises ``AssertionError`` with the line that would have been printed.
@@ -186,11 +186,11 @@ def _load(chapter: int) -> None:
 def check(id: str, answer: Any = _MISSING) -> None:
     """Judge ``answer`` and print one line: ✓ it is right, ✗ what is wrong with it, · not attempted yet.
 
-    Never raises, except under ``GM_STRICT=1``: whatever is not ✓ then raises ``AssertionError`` with that line.
+    Never raises, except under ``GM_STRICT=1``: anything but ✓ raises ``AssertionError`` with that line.
     """
     try:
         if answer is _MISSING:
-            raise ValueError(f"the answer is missing: put it after the number, check(…, your_answer).")
+            raise ValueError("the answer is missing: put it after the number, check(…, your_answer).")
         verdict = grade(id, answer)
     except Exception as error:
         verdict = Verdict(str(id), "wrong", _cannot_check(error), error)
