@@ -1,0 +1,202 @@
+"""Where data files come from: the folder named by GM_DATA, the user's cache, a download.
+
+Whatever is found is compared with its checksum before it is used, and a download gets its final name only
+after that comparison: an interrupted one leaves nothing behind that could be mistaken for the file.
+"""
+
+import gzip
+import hashlib
+import logging
+import os
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pooch
+import requests
+
+# Seconds to connect, and to wait for the next bytes: without a network the answer must come soon.
+_TIMEOUT = (5.0, 15.0)
+
+
+class DownloadError(ConnectionError):
+    """No mirror could be reached, or none gave the whole file; the message says why."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A published file: its name, and what it must be, as it is and gzipped as the mirrors give it."""
+
+    name: str
+    size: int
+    sha256: str
+    gz_sha256: str
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A published set of files: name, folder (in GM_DATA and in the cache), and the mirrors that have it."""
+
+    name: str
+    folder: str
+    files: tuple[DataFile, ...]
+    mirrors: tuple[str, ...]
+
+
+def data_folder() -> Path | None:
+    """Return the folder that the environment variable ``GM_DATA`` names; None if it is unset or empty.
+
+    Raises ``FileNotFoundError`` if there is no such folder.
+    """
+    named = os.environ.get("GM_DATA")
+    if not named:
+        return None
+    folder = Path(named).expanduser()
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"GM_DATA is set to {named!r}, but there is no folder {folder.absolute()}. "
+            "Set it to a folder that holds the data, or unset it to use the cache and the network."
+        )
+    return folder
+
+
+def cache_folder() -> Path:
+    """Return the folder that downloads are kept in: gm_lib's, in the user's cache (it may not exist yet)."""
+    return Path(pooch.os_cache("gm_lib"))
+
+
+def load_files(data_set: DataSet) -> tuple[list[bytes], str]:
+    """Return the contents of the files of ``data_set``, all checked, and the place they came from, for
+    people.
+
+    Raises ``FileNotFoundError`` when GM_DATA holds only some of the files, ``OSError`` naming a file that is
+    truncated or altered, or a cache that cannot be written, and :class:`DownloadError` when a file is not
+    here and cannot be downloaded.
+    """
+    given = data_folder()
+    if given is not None and _holds(given / data_set.folder, data_set.files):
+        folder, place = given / data_set.folder, f"$GM_DATA/{data_set.folder}"
+    else:
+        folder = cache_folder() / data_set.folder
+        place = _without_home(folder)
+        _download_missing(data_set, folder)
+    return [_read(_find(folder, file), file) for file in data_set.files], place
+
+
+def _holds(folder: Path, files: Sequence[DataFile]) -> bool:
+    """Tell whether ``folder`` holds the files; raise an error that names the rest if it holds only some."""
+    missing = [file.name for file in files if not _find(folder, file).exists()]
+    if 0 < len(missing) < len(files):
+        raise FileNotFoundError(
+            f"{folder} lacks {', '.join(missing)} (plain or .gz). Add what is missing, or unset GM_DATA."
+        )
+    return not missing
+
+
+def _find(folder: Path, file: DataFile) -> Path:
+    """Return the path of ``file`` in ``folder``: the plain file if it is there, else the gzipped one."""
+    plain = folder / file.name
+    return plain if plain.exists() else folder / f"{file.name}.gz"
+
+
+def _read(path: Path, file: DataFile) -> bytes:
+    """Return the (unpacked) content of ``path`` after comparing it with what ``file`` must be."""
+    content = path.read_bytes()
+    if path.suffix == ".gz":
+        try:
+            content = gzip.decompress(content)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise _broken(path, f"it cannot be unpacked ({error})", "a whole gzip file") from error
+    if len(content) != file.size:
+        raise _broken(path, f"it holds {len(content):,} bytes", f"{file.size:,}")
+    sha256 = hashlib.sha256(content).hexdigest()
+    if sha256 != file.sha256:
+        raise _broken(path, f"the sha256 of its content is {sha256}", file.sha256)
+    return content
+
+
+def _broken(path: Path, found: str, expected: str) -> OSError:
+    return OSError(
+        f"{path} is broken: {found}, expected {expected}. "
+        "Delete it: it is downloaded again, unless it lies in GM_DATA; then copy it anew."
+    )
+
+
+def _download_missing(data_set: DataSet, folder: Path) -> None:
+    """Download into ``folder`` those files of ``data_set`` that are not there yet."""
+    missing = [file for file in data_set.files if not _find(folder, file).exists()]
+    if not missing:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_saved(data_set, folder, error) from error
+    for file in missing:
+        _download(data_set, file, folder)
+
+
+def _download(data_set: DataSet, file: DataFile, folder: Path) -> None:
+    """Download ``file`` from the first mirror that gives it whole.
+
+    Raises :class:`DownloadError` when none could be reached or finished, and ``OSError`` when one answered
+    with something else than the file, or the disk did not take it: no better network helps there.
+    """
+    name = f"{file.name}.gz"
+    reasons, another_content = [], False
+    for mirror in data_set.mirrors:
+        try:
+            _retrieve(mirror + name, folder / name, file.gz_sha256)
+            return
+        except requests.RequestException as error:
+            reasons.append(f"{urlsplit(mirror).netloc}: {_reason(error)}")
+        except ValueError:
+            another_content = True
+            reasons.append(f"{urlsplit(mirror).netloc}: what came has not the sha256 {file.gz_sha256}")
+        except OSError as error:
+            raise _not_saved(data_set, folder, error) from error
+    message = f"{name} could not be downloaded ({'; '.join(reasons)})"
+    if another_content:
+        raise OSError(
+            f"{message}. Something seems to answer in the mirror's place: try another network, or put the "
+            f"files into FOLDER/{data_set.folder} and set GM_DATA=FOLDER."
+        )
+    raise DownloadError(message)
+
+
+def _retrieve(url: str, path: Path, sha256: str) -> None:
+    """Download ``url`` to a temporary file beside ``path``, which gets that name if its checksum is right."""
+    logger = pooch.get_logger()
+    level = logger.level
+    logger.setLevel(
+        logging.WARNING
+    )  # pooch announces the path of each file on stderr; we say one line for all
+    try:
+        downloader = pooch.HTTPDownloader(progressbar=True, chunk_size=2**16, timeout=_TIMEOUT)
+        pooch.retrieve(url, f"sha256:{sha256}", fname=path.name, path=path.parent, downloader=downloader)
+    finally:
+        logger.setLevel(level)
+
+
+def _not_saved(data_set: DataSet, folder: Path, error: OSError) -> OSError:
+    return type(error)(
+        f"{data_set.name} cannot be saved in {folder} ({error}). Make that folder writable and see that the "
+        f"disk is not full, or put the files into FOLDER/{data_set.folder} and set GM_DATA=FOLDER."
+    )
+
+
+def _reason(error: requests.RequestException) -> str:
+    """Say in a few words what stopped a download; the library's own words are a stack of nested objects."""
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"answered {error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection broke off"
+    return "not reachable"
+
+
+def _without_home(path: Path) -> str:
+    """Write ``path`` with ``~`` for the home folder: nobody's account name belongs in a notebook."""
+    return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
