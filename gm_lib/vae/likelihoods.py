@@ -51,8 +51,7 @@ class Likelihood(nn.Module):
 
     def check(self, x: Tensor) -> None:
         """Raise ``ValueError`` unless ``x`` is this likelihood's kind of data. Reads the values."""
-        event = tuple(x.shape[-len(self.event_shape) :])
-        if event != self.event_shape:
+        if tuple(x.shape[-len(self.event_shape) :]) != self.event_shape or x.numel() == 0:
             raise ValueError(
                 f"{self._name} expects data of shape (n, {', '.join(map(str, self.event_shape))}), "
                 f"got {tuple(x.shape)}."

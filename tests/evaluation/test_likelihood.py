@@ -1,0 +1,125 @@
+import math
+
+import pytest
+import torch
+
+from gm_lib.evaluation import active_units, estimate, log_likelihood, negative_elbo
+
+
+class Table(torch.nn.Module):
+    """A model whose log-weights stand in a table (k, n): x says which column, and rows are dealt in order."""
+
+    def __init__(self, table):
+        super().__init__()
+        self.table = table
+        self.dealt = torch.zeros(table.shape[1], dtype=torch.long)
+        self.largest_call = 0
+
+    def log_weights(self, x, y=None, *, k, generator=None):
+        assert not self.training
+        assert not torch.is_grad_enabled()
+        columns = x[:, 0].long()
+        start = int(self.dealt[columns[0]])
+        assert bool((self.dealt[columns] == start).all())
+        self.dealt[columns] += k
+        self.largest_call = max(self.largest_call, k)
+        assert start + k <= len(self.table), "more draws than were asked for"
+        return self.table[start : start + k, columns]
+
+    def elbo(self, x, y=None):
+        return self.log_weights(x, y, k=1)[0]
+
+
+def table(k=23, n=11):
+    # Wildly different weights, so that a wrong merge shows and exp() alone underflows.
+    return -900 + 30 * torch.randn(k, n, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 7, 22, 23, 24, 1_000])
+@pytest.mark.parametrize("batch_size", [1, 4, 11, 50])
+def test_the_bound_is_the_same_in_chunks_of_any_size_and_uses_exactly_k_draws(chunk, batch_size):
+    model = Table(table())
+    x = torch.arange(11.0).unsqueeze(1)
+    result = log_likelihood(model, x, k=23, batch_size=batch_size, chunk=chunk)
+    expected = model.table.logsumexp(0) - math.log(23)
+    torch.testing.assert_close(result.bound, expected, rtol=1e-12, atol=1e-10)
+    assert bool((model.dealt == 23).all())
+    assert model.largest_call <= chunk
+
+
+def test_mean_and_standard_error_are_those_over_the_examples():
+    model = Table(table())
+    result = log_likelihood(model, torch.arange(11.0).unsqueeze(1), k=23)
+    assert result.mean == pytest.approx(result.bound.mean().item())
+    assert result.standard_error == pytest.approx(result.bound.std().item() / math.sqrt(11))
+    assert str(result) == str(estimate(result.bound))
+
+
+def test_one_example_has_a_bound_but_no_standard_error():
+    result = log_likelihood(Table(table()), torch.zeros(1, 1), k=23)
+    assert math.isfinite(result.mean)
+    assert math.isnan(result.standard_error)
+
+
+def test_negative_elbo_averages_exactly_k_draws():
+    model = Table(table())
+    result = negative_elbo(model, torch.arange(11.0).unsqueeze(1), k=23, batch_size=4)
+    torch.testing.assert_close(result.bound, -model.table.mean(0))
+    assert bool((model.dealt == 23).all())
+
+
+def test_impossible_data_has_likelihood_minus_infinity_and_not_nan():
+    model = Table(torch.full((5, 2), -math.inf, dtype=torch.float64))
+    result = log_likelihood(model, torch.arange(2.0).unsqueeze(1), k=5, chunk=2)
+    assert bool((result.bound == -math.inf).all())
+
+
+class Noisy(torch.nn.Module):
+    """Draws its weights, from the generator given or from the global state."""
+
+    def log_weights(self, x, y=None, *, k, generator=None):
+        return torch.randn(k, len(x), generator=generator)
+
+    def elbo(self, x, y=None):
+        return torch.randn(len(x))
+
+
+@pytest.mark.parametrize("evaluate", [log_likelihood, negative_elbo])
+def test_the_same_seed_gives_the_same_estimate_and_the_global_state_stays(evaluate):
+    x = torch.zeros(7, 1)
+    state = torch.get_rng_state()
+    first, second, other = (evaluate(Noisy(), x, k=4, seed=seed).bound for seed in (0, 0, 1))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_mode_of_the_model_is_put_back(training):
+    model = Table(table()).train(training)
+    log_likelihood(model, torch.zeros(1, 1), k=1)
+    assert model.training is training
+
+
+class Encoder(torch.nn.Module):
+    def encode(self, x, y=None):
+        return torch.distributions.Normal(x * torch.tensor([1.0, 0.05, 0.0]), 1.0)
+
+
+def test_active_units_are_the_variance_of_the_posterior_mean_over_the_data():
+    x = torch.randn(1_300, 3)
+    units = active_units(Encoder(), x)
+    expected = (x * torch.tensor([1.0, 0.05, 0.0])).double().var(0)
+    torch.testing.assert_close(units.variance, expected)
+    assert units.active.tolist() == [True, False, False]
+    assert units.count == 1
+    assert active_units(Encoder(), x, threshold=1e-4).count == 2
+
+
+def test_nothing_to_evaluate_is_an_error_that_says_so():
+    with pytest.raises(ValueError, match=r"k is the number of draws per example.*got 0"):
+        log_likelihood(Noisy(), torch.zeros(3, 1), k=0)
+    with pytest.raises(ValueError, match="no data to evaluate"):
+        negative_elbo(Noisy(), torch.zeros(0, 1))
+    with pytest.raises(ValueError, match="at least 2 examples are needed, got 1"):
+        active_units(Encoder(), torch.zeros(1, 3))

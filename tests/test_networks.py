@@ -1,0 +1,58 @@
+import pytest
+import torch
+from torch import nn
+
+from gm_lib.networks import check_labels, count_parameters, mlp, one_hot
+
+
+def test_an_mlp_is_linear_layers_with_activations_between_them_and_none_at_the_end():
+    net = mlp([3, 5, 4, 2], activation=nn.Tanh)
+    assert [type(layer) for layer in net] == [nn.Linear, nn.Tanh, nn.Linear, nn.Tanh, nn.Linear]
+    assert [(m.in_features, m.out_features) for m in net if isinstance(m, nn.Linear)] == [
+        (3, 5),
+        (5, 4),
+        (4, 2),
+    ]
+
+
+def test_an_mlp_works_on_the_last_dimension_whatever_the_leading_ones():
+    net = mlp([3, 8, 2])
+    x = torch.randn(4, 5, 3)
+    torch.testing.assert_close(net(x)[2, 3], net(x[2, 3]))
+
+
+def test_an_mlp_without_an_output_size_is_refused():
+    with pytest.raises(ValueError, match="input and an output size"):
+        mlp([3])
+
+
+def test_parameters_are_counted_once_and_only_if_trained():
+    net = mlp([3, 5, 2])
+    assert count_parameters(net) == (3 + 1) * 5 + (5 + 1) * 2
+    net[0].requires_grad_(False)
+    assert count_parameters(net) == (5 + 1) * 2
+
+
+@pytest.mark.parametrize("shape", [(7,), (2, 3), (0,)])
+def test_one_hot_equals_pytorchs(shape):
+    y = torch.randint(0, 4, shape)
+    expected = torch.nn.functional.one_hot(y, 4).float()
+    torch.testing.assert_close(one_hot(y, 4), expected)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (torch.tensor([0, 10]), r"0 … 9, got 0 … 10"),
+        (torch.tensor([-1, 3]), r"0 … 9, got -1 … 3"),
+        (torch.tensor([1.0]), "must be integers"),
+        (torch.tensor([True]), "must be integers"),
+        (None, "labels are needed"),
+    ],
+)
+def test_labels_that_are_no_class_are_refused(y, message):
+    with pytest.raises(ValueError, match=message):
+        check_labels(y, 10)
+    if y is not None:
+        with pytest.raises(ValueError, match=message):
+            one_hot(y, 10)

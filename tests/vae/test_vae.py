@@ -1,0 +1,254 @@
+import math
+
+import pytest
+import torch
+from torch.distributions import kl_divergence
+
+from gm_lib.evaluation import assert_unbiased
+from gm_lib.vae import LIKELIHOODS, VAE, Bernoulli, Decoder, GaussianEncoder, digit_vae
+
+SHAPE = (1, 4, 4)
+
+
+def small_vae(num_classes=0, **settings):
+    likelihood = Bernoulli(SHAPE)
+    encoder = GaussianEncoder(SHAPE, [16], 3, num_classes)
+    return VAE(encoder, Decoder(3, [16], likelihood.params_shape, num_classes), likelihood, **settings)
+
+
+def binary(n, shape=SHAPE):
+    return torch.randint(0, 2, (n, *shape)).float()
+
+
+def test_the_analytic_kl_equals_the_monte_carlo_one():
+    model, x = small_vae(), 3 * binary(6)
+    q = model.encode(x)
+    z = q.sample((50_000,))
+    assert_unbiased(
+        q.log_prob(z) - model.prior.log_prob(z), kl_divergence(q, model.prior).detach(), standard_errors=5
+    )
+    torch.testing.assert_close(model.elbo_terms(x).kl, kl_divergence(q, model.prior))
+
+
+def test_the_kl_is_zero_where_q_is_the_prior():
+    model = small_vae()
+    for p in model.encoder.parameters():
+        torch.nn.init.zeros_(p)
+    assert model.elbo_terms(binary(5)).kl.abs().max() == 0
+
+
+def test_elbo_is_minus_reconstruction_minus_the_summed_kl():
+    terms = small_vae().elbo_terms(binary(5))
+    assert (terms.reconstruction.shape, terms.kl.shape) == ((5,), (5, 3))
+    torch.testing.assert_close(terms.elbo, -(terms.reconstruction + terms.kl.sum(1)))
+
+
+def test_the_gradient_of_the_elbo_equals_finite_differences_with_the_noise_held_fixed():
+    model, x = small_vae().double(), binary(4).double()
+    names, params = zip(*model.named_parameters(), strict=True)
+
+    def elbo(*values):
+        torch.manual_seed(0)
+        return torch.func.functional_call(
+            _ElboOf(model), dict(zip([f"model.{n}" for n in names], values, strict=True)), (x,)
+        )
+
+    assert torch.autograd.gradcheck(elbo, params, fast_mode=True)
+
+
+class _ElboOf(torch.nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        return self.model.elbo(x)
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_an_update_leaves_a_gradient_on_every_parameter_and_moves_it(likelihood):
+    model = digit_vae(likelihood=likelihood, hidden=8, latent_dim=2)
+    before = [p.detach().clone() for p in model.parameters()]
+    x = binary(4, (1, 28, 28))
+    terms = model.update((x, None), model.optimizers(), step=0)
+    for p, old in zip(model.parameters(), before, strict=True):
+        assert p.grad is not None
+        assert bool(p.grad.abs().sum() > 0)
+        assert not torch.equal(p, old)
+    assert set(terms) == {"loss", "reconstruction", "kl"}
+    assert all(term.ndim == 0 and not term.requires_grad for term in terms.values())
+
+
+def test_an_update_uses_no_gradient_of_the_step_before():
+    x = binary(8)
+    model = small_vae()
+    optimizers = {"adam": torch.optim.SGD(model.parameters(), lr=0.0)}
+    gradients = []
+    for step in range(2):
+        torch.manual_seed(0)
+        model.update((x, None), optimizers, step)
+        gradients.append([p.grad.clone() for p in model.parameters()])
+    for first, second in zip(*gradients, strict=True):
+        torch.testing.assert_close(first, second)
+
+
+def deaf_to_z(model):
+    """Without the weights on z the reconstruction is the same for every draw."""
+    torch.nn.init.zeros_(model.decoder.net[0].weight)
+    return model
+
+
+def test_the_loss_is_a_mean_over_examples_and_a_sum_over_pixels():
+    model, x = deaf_to_z(small_vae(lr=0.0, beta=3.0)), binary(6)
+    one, three = (model.update((data, None), model.optimizers(), 0) for data in (x, x.repeat(3, 1, 1, 1)))
+    for name in one:
+        torch.testing.assert_close(one[name], three[name])
+    terms = model.elbo_terms(x)
+    reconstruction, kl = terms.reconstruction.mean(), terms.kl.sum(1).mean()
+    torch.testing.assert_close(one["loss"], (reconstruction + 3.0 * kl).detach())
+    probability = model.reconstruct(x)
+    by_pixel = -(x * probability.log() + (1 - x) * (1 - probability).log())
+    torch.testing.assert_close(terms.reconstruction, by_pixel.sum((1, 2, 3)))
+
+
+def test_an_example_costs_the_same_in_any_company():
+    model, x = deaf_to_z(small_vae()), binary(9)
+    together = model.elbo_terms(x)
+    for i in range(9):
+        alone = model.elbo_terms(x[i : i + 1])
+        torch.testing.assert_close(together.reconstruction[i], alone.reconstruction[0])
+        torch.testing.assert_close(together.kl[i], alone.kl[0])
+
+
+def test_minus_elbo_comes_close_to_the_entropy_of_the_data_and_never_below():
+    # Four images, drawn with equal chances: their entropy is log 4. Sixteen fair coins would cost 11.1 nats.
+    patterns = torch.tensor([[0.0] * 16, [1.0] * 16, [0.0, 1.0] * 8, [0.0] * 8 + [1.0] * 8]).reshape(
+        4, *SHAPE
+    )
+    model = small_vae(lr=1e-2)
+    optimizers = model.optimizers()
+    for step in range(600):
+        model.update((patterns.repeat(16, 1, 1, 1), None), optimizers, step)
+    cost = -model.elbo(patterns.repeat(500, 1, 1, 1)).detach()
+    error = cost.std().item() / math.sqrt(len(cost))
+    assert math.log(4) - 4 * error < cost.mean().item() < 4
+
+
+def test_log_weights_are_the_three_densities_of_torch():
+    model, x = small_vae(), binary(5)
+    log_w = model.log_weights(x, k=3, generator=torch.Generator().manual_seed(1))
+    q = model.encode(x)
+    z = q.mean + q.stddev * torch.randn(3, 5, 3, generator=torch.Generator().manual_seed(1))
+    for k in range(3):
+        p_x = torch.distributions.Bernoulli(logits=model.decode(z[k]))
+        expected = p_x.log_prob(x).sum((1, 2, 3)) + (model.prior.log_prob(z[k]) - q.log_prob(z[k])).sum(1)
+        torch.testing.assert_close(log_w[k], expected)
+
+
+def test_samples_are_the_means_of_pixels_and_noisy_ones_are_pixels():
+    model = small_vae()
+    means, pixels = (model.sample(7, noisy=noisy) for noisy in (False, True))
+    assert means.shape == pixels.shape == (7, *SHAPE)
+    assert bool(((means > 0) & (means < 1)).all())
+    assert set(pixels.unique().tolist()) == {0.0, 1.0}
+    assert not means.requires_grad
+
+
+def test_sampling_with_a_generator_repeats_itself():
+    model = small_vae()
+    first, second = (
+        model.sample(4, generator=torch.Generator().manual_seed(3), noisy=True) for _ in range(2)
+    )
+    assert torch.equal(first, second)
+
+
+def test_a_reconstruction_decodes_the_mean_of_q():
+    model, x = small_vae(), binary(5)
+    expected = model.decode(model.encode(x).mean).sigmoid()
+    torch.testing.assert_close(model.reconstruct(x), expected.detach())
+
+
+def test_the_config_rebuilds_the_model():
+    model = digit_vae(latent_dim=3, hidden=(32, 16), num_classes=10, likelihood="gaussian", beta=2.0, lr=1e-4)
+    again = digit_vae(**model.config)
+    again.load_state_dict(model.state_dict())
+    assert (again.beta, again.lr, again.latent_dim, again.num_classes) == (2.0, 1e-4, 3, 10)
+    x, y = torch.rand(2, 1, 28, 28), torch.tensor([3, 4])
+    assert torch.equal(again.reconstruct(x, y), model.reconstruct(x, y))
+
+
+def test_the_default_digit_vae_is_784_400_20():
+    model = digit_vae()
+    sizes = [tuple(p.shape) for name, p in model.named_parameters() if name.endswith("weight")]
+    assert sizes == [(400, 784), (40, 400), (400, 20), (784, 400)]
+
+
+def test_a_decoder_of_the_wrong_size_is_refused_with_the_right_one():
+    likelihood = LIKELIHOODS["discretized_logistic"](SHAPE)
+    with pytest.raises(ValueError, match=r"puts out \(1, 4, 4\).*wants \(2, 4, 4\)"):
+        VAE(GaussianEncoder(SHAPE, [8], 2), Decoder(2, [8], SHAPE), likelihood)
+
+
+@pytest.mark.parametrize("shape", [(5, 4, 4), (5, 16), (5, 1, 4, 5)])
+def test_images_of_another_shape_are_refused_and_not_flattened_into_each_other(shape):
+    with pytest.raises(ValueError, match=r"expects x of shape \(n, 1, 4, 4\), got"):
+        small_vae().elbo(torch.zeros(shape))
+
+
+def test_check_accepts_good_batches_and_refuses_grey_ones():
+    model = small_vae()
+    model.check((binary(3), None))
+    with pytest.raises(ValueError, match="binarize"):
+        model.check((torch.rand(3, *SHAPE), None))
+
+
+# Conditional models
+
+
+def test_the_label_reaches_encoder_and_decoder():
+    model, x = small_vae(num_classes=10), binary(10)
+    y = torch.arange(10)
+    q = model.encode(x[:1].expand(10, *SHAPE), y)
+    images = model.decode(torch.zeros(10, 3), y)
+    assert len(q.mean.unique(dim=0)) == 10
+    assert len(images.unique(dim=0)) == 10
+
+
+def test_one_label_per_example_serves_all_its_draws():
+    model, x, y = small_vae(num_classes=10), binary(4), torch.tensor([1, 5, 5, 9])
+    z = torch.randn(6, 4, 3)
+    params = model.decode(z, y)
+    torch.testing.assert_close(params[2, 3], model.decode(z[2, 3:], y[3:])[0])
+    assert model.log_weights(x, y, k=6).shape == (6, 4)
+
+
+def test_an_unconditional_model_ignores_labels():
+    model, x = small_vae(), binary(4)
+    assert torch.equal(model.encode(x).mean, model.encode(x, torch.tensor([1, 2, 3, 400])).mean)
+
+
+def test_a_conditional_model_refuses_missing_labels():
+    model, x = small_vae(num_classes=10), binary(4)
+    for action in (
+        model.elbo,
+        model.reconstruct,
+        lambda x: model.log_weights(x, k=2),
+        lambda x: model.sample(4),
+    ):
+        with pytest.raises(ValueError, match="needs labels"):
+            action(x)
+    with pytest.raises(ValueError, match="labels are needed"):
+        model.check((x, None))
+
+
+@pytest.mark.parametrize("y", [torch.tensor([0, 1, 2, 10]), torch.tensor([-1, 1, 2, 3]), torch.rand(4)])
+def test_a_conditional_model_refuses_labels_that_are_no_class(y):
+    model, x = small_vae(num_classes=10), binary(4)
+    for action in (model.check, lambda batch: model.elbo(*batch), lambda batch: model.sample(4, batch[1])):
+        with pytest.raises(ValueError, match="labels must"):
+            action((x, y))
+
+
+def test_a_sample_needs_one_label_each():
+    with pytest.raises(ValueError, match=r"4 examples needs 4 labels, got shape \(3,\)"):
+        small_vae(num_classes=10).sample(4, torch.tensor([1, 2, 3]))
