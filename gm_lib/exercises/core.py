@@ -30,8 +30,11 @@ when it is right (a string it returns is printed as praise) and raises ``Wrong``
         )
         return "A gradient now reaches both mu and log_var."
 
-Wrong answers, with the message each must get, and other right ways of writing it go into
-``tests/exercises/cases_08.py``; one test runs them all.
+Other right ways of writing it, at least two, and wrong answers, at least three, each with a piece of the
+message that it must get, go into ``tests/exercises/cases_08.py``; one test runs them all::
+
+    RIGHT = {"8.2": [with_sqrt, with_distributions]}
+    WRONG = {"8.2": [(variance_as_scale, "square root"), (without_mean, "mu"), (draws_anew, "eps")]}
 
 A check may be written for an answer of the right kind. ``call``, ``number`` and ``tensor`` turn a wrong kind
 into a sentence, and whatever else happens is caught here: a stub that still raises ``NotImplementedError``
