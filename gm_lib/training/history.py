@@ -1,7 +1,6 @@
 """What a training run recorded: the terms of its loss, its evaluations, and its speed."""
 
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -14,28 +13,23 @@ Row = dict[str, float]
 class History:
     """The record of a training run, in the order in which it was written.
 
-    ``rows`` holds dictionaries with the key ``"step"`` (updates done so far) and either each term's mean over
-    the steps since the row before, or what ``evaluate`` returned. ``history["loss"]`` is one term as an array,
-    ``history.at("loss")`` the steps that it belongs to.
+    ``rows`` are dictionaries with the key ``"step"`` (updates done so far) and either the mean of each of
+    ``terms`` over the steps since the record before, or what ``evaluate`` returned. ``history["loss"]`` is
+    one of them as an array, ``history.at("loss")`` the steps that it belongs to.
 
-    ``seconds`` is the time spent in updates, and ``images`` the number of examples they saw; both count all
-    parts of a resumed run, and neither counts evaluating or saving. ``interrupted`` says that the run was
-    stopped by hand before its last step.
+    ``seconds`` is the time spent in updates and ``images`` the number of examples that they saw, over all
+    parts of a resumed run, without evaluating and saving. ``interrupted``: stopped by hand before the end.
     """
 
     rows: list[Row] = dataclasses.field(default_factory=list)
+    terms: list[str] = dataclasses.field(default_factory=list)
     seconds: float = 0.0
     images: int = 0
     interrupted: bool = False
 
     @property
-    def terms(self) -> list[str]:
-        """The names of all terms and evaluations, in order of appearance."""
-        return list(dict.fromkeys(key for row in self.rows for key in row if key != "step"))
-
-    @property
     def steps(self) -> np.ndarray:
-        """The steps at which the terms of the loss were recorded: the last step of each window."""
+        """The steps at which the terms were recorded, each the last one of its window."""
         return self.at(self.terms[0]) if self.rows else np.empty(0, dtype=np.int64)
 
     @property
@@ -43,32 +37,29 @@ class History:
         """Examples trained on per second; NaN before anything was measured."""
         return self.images / self.seconds if self.seconds > 0 else float("nan")
 
-    def __getitem__(self, term: str) -> np.ndarray:
-        """Return the recorded values of ``term``, shape (number of records,).
+    def __getitem__(self, name: str) -> np.ndarray:
+        """Return the recorded values of a term or an evaluation, shape (number of records,).
 
-        Raises ``ValueError`` for a term that was not recorded, naming those that were.
+        Raises ``ValueError`` for a name that was not recorded, listing those that were.
         """
-        choose("term", term, self.terms)
-        return np.array([row[term] for row in self.rows if term in row])
+        return np.array([row[name] for row in self._rows_with(name)])
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.terms)
+    def at(self, name: str) -> np.ndarray:
+        """Return the steps at which ``name`` was recorded, whole numbers of shape (number of records,)."""
+        return np.array([row["step"] for row in self._rows_with(name)], dtype=np.int64)
 
-    def __contains__(self, term: object) -> bool:
-        return term in self.terms
+    def final(self, name: str) -> float:
+        """Return the last recorded value of ``name``."""
+        return float(self[name][-1])
 
-    def at(self, term: str) -> np.ndarray:
-        """Return the steps at which ``term`` was recorded, shape (number of records,), as integers."""
-        choose("term", term, self.terms)
-        return np.array([row["step"] for row in self.rows if term in row], dtype=np.int64)
-
-    def final(self, term: str) -> float:
-        """Return the last recorded value of ``term``."""
-        return float(self[term][-1])
+    def _rows_with(self, name: str) -> list[Row]:
+        choose("term", name, {key for row in self.rows for key in row if key != "step"})
+        return [row for row in self.rows if name in row]
 
     def __repr__(self) -> str:
-        if not self.rows:
-            return "History(nothing recorded)"
-        values = ", ".join(f"{term} {self.final(term):.4g}" for term in self.terms)
-        stopped = ", interrupted" if self.interrupted else ""
-        return f"History({self.rows[-1]['step']:.0f} steps{stopped}: {values}; {self.images_per_second:,.0f} images/s)"
+        last = {name: value for row in self.rows for name, value in row.items()}
+        values = "".join(f", {name} {value:.4g}" for name, value in last.items() if name != "step")
+        stopped = " (interrupted)" if self.interrupted else ""
+        return (
+            f"History: {last.get('step', 0)} steps{stopped}{values}, {self.images_per_second:,.0f} images/s"
+        )

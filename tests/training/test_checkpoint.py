@@ -1,0 +1,266 @@
+"""Checkpoints: what goes in comes out, and no fault goes unnoticed or unnamed."""
+
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from noisy_model import NoisyModel
+from torch import nn
+
+from gm_lib.training import checkpoint as module
+from gm_lib.training import latest_checkpoint, load_checkpoint, load_weights, save_checkpoint
+
+STATE = {"numbers": [1, 2.5, None, True], "pair": ("a", {"deep": torch.arange(3)})}
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    return save_checkpoint(tmp_path / "run", NoisyModel(), step=400, state=STATE)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_was_saved_comes_back(saved: Path) -> None:
+    checkpoint = load_checkpoint(saved)
+    assert checkpoint.path == saved
+    assert checkpoint.step == 400
+    assert checkpoint.state["numbers"] == STATE["numbers"]
+    assert checkpoint.state["pair"][1]["deep"].tolist() == [0, 1, 2]
+    expected = NoisyModel().state_dict()
+    assert checkpoint.weights.keys() == expected.keys()
+    assert all(torch.equal(checkpoint.weights[key], expected[key]) for key in expected)
+    assert names(saved) == ["manifest.json", "state.pt", "weights.safetensors"]
+
+
+def test_weights_load_from_a_run_a_checkpoint_or_a_file(saved: Path) -> None:
+    expected = NoisyModel().state_dict()
+    for source in (saved.parent, saved, saved / "weights.safetensors", str(saved)):
+        model = NoisyModel()
+        nn.init.zeros_(model.first.weight)
+        load_weights(source, model)
+        assert torch.equal(model.first.weight, expected["first.weight"])
+
+
+def test_weights_that_share_memory_or_are_not_contiguous_come_back(tmp_path: Path) -> None:
+    class Tied(nn.Module):
+        def __init__(self, value: float) -> None:
+            super().__init__()
+            self.one = nn.Linear(3, 3, bias=False)
+            self.other = nn.Linear(3, 3, bias=False)
+            self.other.weight = self.one.weight
+            self.register_buffer("turned", torch.full((2, 3), value).T)
+            nn.init.constant_(self.one.weight, value)
+
+    save_checkpoint(tmp_path, Tied(7.0), step=1, state={})
+    model = Tied(0.0)
+    load_weights(tmp_path, model)
+    assert (model.one.weight == 7).all()
+    assert model.other.weight is model.one.weight
+    assert (model.get_buffer("turned") == 7).all()
+
+
+def test_only_the_newest_checkpoint_is_kept_and_other_files_are_left_alone(saved: Path) -> None:
+    run = saved.parent
+    (run / "notes.txt").write_text("mine")
+    (run / ".checkpoint-0000300.tmp").mkdir()  # left by a process killed while saving
+    save_checkpoint(run, NoisyModel(), step=500, state={})
+    assert names(run) == ["checkpoint-0000500", "notes.txt"]
+
+
+def test_the_same_step_can_be_saved_again(saved: Path) -> None:
+    again = save_checkpoint(saved.parent, NoisyModel(), step=400, state={"second": True})
+    assert again == saved
+    assert load_checkpoint(saved.parent).state == {"second": True}
+    assert names(saved.parent) == ["checkpoint-0000400"]
+
+
+def test_the_latest_is_the_one_with_the_most_steps_and_one_set_aside_counts(tmp_path: Path) -> None:
+    assert latest_checkpoint(tmp_path / "nowhere") is None
+    assert latest_checkpoint(tmp_path) is None
+    for name in (
+        "checkpoint-9999999",
+        "checkpoint-10000000.old",
+        "checkpoint-best",
+        ".checkpoint-20000000.tmp",
+    ):
+        (tmp_path / name).mkdir()
+    assert latest_checkpoint(tmp_path) == tmp_path / "checkpoint-10000000.old"
+    (tmp_path / "checkpoint-10000000").mkdir()
+    assert latest_checkpoint(tmp_path) == tmp_path / "checkpoint-10000000"
+
+
+# Faults while saving
+
+
+def faults(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, number: int, error: OSError) -> None:
+    """Let the ``number``-th call of a function that saving uses raise ``error``, before it does anything."""
+    original, calls = getattr(owner, name), []
+
+    def sometimes(*args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
+        if len(calls) == number:
+            raise error
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, sometimes)
+
+
+FULL = OSError(28, "No space left on device")
+DENIED = PermissionError(13, "Permission denied")
+
+
+# The functions that saving calls, and which of their calls fails; 400 is the step that was saved before.
+MOMENTS = [
+    *[(Path, "mkdir", 1, step) for step in (400, 500)],
+    *[(Path, "open", number, step) for number in (1, 2, 3) for step in (400, 500)],
+    *[(os, "fsync", number, step) for number in (1, 2, 3, 4) for step in (400, 500)],
+    (Path, "rename", 1, 400),
+    (Path, "rename", 2, 400),
+    (Path, "rename", 1, 500),
+]
+
+
+@pytest.mark.parametrize(("owner", "name", "number", "step"), MOMENTS)
+@pytest.mark.parametrize("error", [FULL, DENIED], ids=["full", "denied"])
+def test_whenever_saving_fails_the_checkpoint_before_still_loads(
+    owner: Any,
+    name: str,
+    number: int,
+    error: OSError,
+    step: int,
+    saved: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    faults(monkeypatch, owner, name, number, error)
+    with pytest.raises(
+        type(error), match=f"{error.strerror}; checkpoint-0000400.* is still there, whole"
+    ) as caught:
+        save_checkpoint(saved.parent, NoisyModel(), step=step, state={"second": True})
+    assert caught.value.errno == error.errno
+    monkeypatch.undo()
+    assert load_checkpoint(saved.parent).state["numbers"] == STATE["numbers"]
+    assert len(names(saved.parent)) == 1
+    save_checkpoint(saved.parent, NoisyModel(), step=step, state={"third": True})
+    assert load_checkpoint(saved.parent).state == {"third": True}
+    assert len(names(saved.parent)) == 1
+
+
+def test_an_interrupt_while_saving_leaves_the_checkpoint_before(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults(monkeypatch, module, "write_durably", 2, KeyboardInterrupt())  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(saved.parent, NoisyModel(), step=500, state={})
+    assert names(saved.parent) == ["checkpoint-0000400"]
+
+
+def test_a_place_that_cannot_hold_a_checkpoint_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(
+        OSError, match="could not save .*file/run/checkpoint-0000001: .* no earlier checkpoint"
+    ):
+        save_checkpoint(tmp_path / "file" / "run", NoisyModel(), step=1, state={})
+
+
+# Faults found while loading
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, truncate, lambda path: path.write_bytes(b"")])
+@pytest.mark.parametrize("name", ["weights.safetensors", "state.pt"])
+def test_a_damaged_file_is_named(name: str, damage: Callable[[Path], None], saved: Path) -> None:
+    damage(saved / name)
+    for load in (load_checkpoint, lambda folder: load_weights(folder, NoisyModel())):
+        with pytest.raises(ValueError, match=f"{name} is damaged: its SHA-256 is not .* remove {saved}"):
+            load(saved.parent)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"step": 1}', '{"step": 1, "sha256": {}}'])
+def test_a_damaged_manifest_is_named(content: str, saved: Path) -> None:
+    (saved / "manifest.json").write_text(content)
+    with pytest.raises(ValueError, match=r"manifest.json is damaged"):
+        load_checkpoint(saved)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "state.pt", "manifest.json"])
+def test_a_missing_file_is_named(name: str, saved: Path) -> None:
+    (saved / name).unlink()
+    with pytest.raises(FileNotFoundError, match=f"{name} is missing"):
+        load_checkpoint(saved.parent)
+
+
+def test_a_missing_folder_or_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=f"there is no folder {tmp_path}/nowhere"):
+        load_checkpoint(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="holds no checkpoint"):
+        load_weights(tmp_path, NoisyModel())
+
+
+class Trap:
+    """Unpickled without care, this would make a file."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+def test_a_state_that_would_run_code_is_refused(saved: Path) -> None:
+    sprung = saved.parent / "sprung"
+    torch.save({"numbers": Trap(sprung)}, saved / "state.pt")
+    manifest = json.loads((saved / "manifest.json").read_text())
+    manifest["sha256"]["state.pt"] = hashlib.sha256((saved / "state.pt").read_bytes()).hexdigest()
+    (saved / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match=r"state.pt holds something else than tensors and plain values"):
+        load_checkpoint(saved)
+    assert not sprung.exists()
+
+
+def test_a_weights_file_that_is_none_is_refused_and_not_unpickled(tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
+    with pytest.raises(ValueError, match=r"weights.pt is not a whole safetensors file"):
+        load_weights(tmp_path / "weights.pt", NoisyModel())
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_the_weights_of_another_model_are_refused_naming_what_differs(tmp_path: Path) -> None:
+    weights = NoisyModel().state_dict()
+    del weights["first.bias"]
+    weights["third.weight"] = torch.zeros(2)
+    weights["second.weight"] = torch.zeros(1, 9)
+    safetensors.torch.save_file(weights, tmp_path / "other.safetensors")
+    model = NoisyModel()
+    nn.init.zeros_(model.first.weight)
+    with pytest.raises(ValueError, match="of another model than this NoisyModel") as caught:
+        load_weights(tmp_path / "other.safetensors", model)
+    for part in (
+        "first.bias is not in the file",
+        "third.weight is not in the model",
+        "second.weight is (1, 9) in the file and (1, 4) in the model",
+    ):
+        assert part in str(caught.value)
+    assert (model.first.weight == 0).all()
+
+
+def test_many_differences_are_counted(saved: Path) -> None:
+    with pytest.raises(ValueError, match=r"0.weight is not in the file.*; and \d+ more"):
+        load_weights(saved, nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1)))

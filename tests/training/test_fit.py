@@ -1,0 +1,584 @@
+"""The loop: what it records, what it leaves alone, how it stops and goes on, what it refuses."""
+
+import json
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from noisy_model import NoisyModel, data, evaluate
+from torch import Tensor, nn
+
+from gm_lib.training import History, fit, latest_checkpoint, load_checkpoint
+from gm_lib.training import checkpoint as checkpoint_module
+
+
+class Scripted(nn.Module):
+    """A model whose update() returns what a test wants it to."""
+
+    def __init__(self, terms: Callable[[int], Any]):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(2))
+        self.terms = terms
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"sgd": torch.optim.SGD(self.parameters(), lr=0.1)}
+
+    def update(self, batch: Any, optimizers: Any, step: int) -> Any:
+        with torch.no_grad():
+            self.weight += 1
+        return self.terms(step)
+
+
+def train(model: nn.Module, batches: Any = None, **options: Any) -> History:
+    options = {"steps": 60, "device": "cpu", "log_every": 10, "progress": False} | options
+    return fit(model, data() if batches is None else batches, **options)
+
+
+def assert_same_state(first: Any, second: Any) -> None:
+    """Assert equality bit for bit through dictionaries, sequences and tensors."""
+    if isinstance(first, Tensor):
+        assert torch.equal(first, second)
+    elif isinstance(first, dict):
+        assert first.keys() == second.keys()
+        for key in first:
+            assert_same_state(first[key], second[key])
+    elif isinstance(first, (list, tuple)):
+        assert len(first) == len(second)
+        for one, other in zip(first, second, strict=True):
+            assert_same_state(one, other)
+    else:
+        assert first == second
+
+
+def checkpointed(out: Path) -> dict[str, Any]:
+    """What the checkpoint in ``out`` holds, without the time it took."""
+    _, step, weights, state = load_checkpoint(out)
+    state["history"].pop("seconds")
+    return {"step": step, "weights": weights, **state}
+
+
+# What it records
+
+
+def test_history_holds_the_mean_of_each_term_over_each_window() -> None:
+    model = Scripted(lambda step: {"loss": torch.tensor(float(step)), "square": torch.tensor(step**2)})
+    history = train(model, steps=25)
+    assert history.steps.tolist() == [10, 20, 25]
+    assert history["loss"].tolist() == [np.mean(range(1, 11)), np.mean(range(11, 21)), np.mean(range(21, 26))]
+    squares = np.arange(1, 26) ** 2.0
+    assert history["square"].tolist() == [squares[:10].mean(), squares[10:20].mean(), squares[20:].mean()]
+    assert history.final("loss") == 23
+    assert history.images == 25 * 8
+    assert history.seconds > 0
+    assert history.images_per_second == history.images / history.seconds
+
+
+def test_updates_are_counted_from_one_to_steps() -> None:
+    counted: list[int] = []
+    train(Scripted(lambda step: counted.append(step) or {"loss": torch.tensor(0.0)}), steps=7)
+    assert counted == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_evaluation_runs_in_evaluation_mode_and_does_not_change_the_training() -> None:
+    modes = []
+
+    def look(model: NoisyModel) -> dict[str, float]:
+        modes.append((model.training, model.norm.training, torch.is_grad_enabled()))
+        return evaluate(model)
+
+    watched, alone = NoisyModel(), NoisyModel()
+    history = train(watched, evaluate=look, evaluate_every=15)
+    plain = train(alone)
+    assert modes == [(False, False, False)] * 4
+    assert history.at("score").tolist() == [15, 30, 45, 60]
+    assert history["loss"].tolist() == plain["loss"].tolist()
+    assert_same_state(watched.state_dict(), alone.state_dict())
+
+
+def test_a_frozen_part_stays_in_evaluation_mode_through_an_evaluation() -> None:
+    model = NoisyModel()
+    seen = []
+
+    def update(batch: Any, optimizers: Any, step: int) -> dict[str, Tensor]:
+        if step == 1:
+            model.norm.eval()
+        seen.append((model.training, model.norm.training))
+        return {"loss": torch.tensor(0.0)}
+
+    model.update = update  # type: ignore[method-assign]
+    train(model, steps=4, evaluate=evaluate, evaluate_every=2)
+    assert seen == [(True, False)] * 4
+
+
+def test_every_evaluation_draws_the_same_random_numbers() -> None:
+    history = train(NoisyModel(), evaluate=lambda model: {"draw": float(torch.randn(()))}, evaluate_every=20)
+    assert len(set(history["draw"].tolist())) == 1
+
+
+def test_the_run_depends_on_its_seed_and_not_on_the_global_random_state() -> None:
+    models = [NoisyModel(), NoisyModel(), NoisyModel()]
+    losses = []
+    for model, seed, noise in zip(models, (1, 1, 2), (10, 11, 12), strict=True):
+        torch.manual_seed(noise)
+        random.seed(noise)
+        losses.append(train(model, seed=seed)["loss"].tolist())
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_the_global_random_state_is_left_as_it_was() -> None:
+    torch.manual_seed(1), random.seed(2), np.random.seed(3)  # noqa: NPY002
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    train(NoisyModel(), seed=9)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert random.getstate() == before[1]
+    assert np.random.get_state()[1].tolist() == before[2]  # noqa: NPY002
+
+
+def test_the_model_is_left_in_evaluation_mode() -> None:
+    model = NoisyModel().train()
+    train(model)
+    assert not model.training
+
+
+def test_without_out_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    train(NoisyModel(), checkpoint_every=10, settings={"a": 1})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_out_holds_settings_metrics_and_one_checkpoint(tmp_path: Path) -> None:
+    out = tmp_path / "runs" / "a"
+    options = {"evaluate": evaluate, "evaluate_every": 25, "settings": {"sizes": (3, 4)}}
+    history = train(NoisyModel(), out=out, checkpoint_every=20, **options)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "checkpoint-0000060",
+        "config.json",
+        "metrics.jsonl",
+    ]
+    assert json.loads((out / "config.json").read_text()) == {"seed": 0, "log_every": 10, "sizes": [3, 4]}
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert rows == history.rows
+    assert [row["step"] for row in rows] == [10, 20, 25, 30, 40, 50, 50, 60]
+
+
+def test_a_step_reads_nothing_back_from_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[str] = []
+    for name in ("cpu", "item", "tolist", "numpy", "__bool__", "__float__"):
+        original = getattr(Tensor, name)
+
+        def spy(self: Tensor, *args: Any, name: str = name, original: Any = original, **kwargs: Any) -> Any:
+            reads.append(name)
+            return original(self, *args, **kwargs)
+
+        monkeypatch.setattr(Tensor, name, spy)
+    model = Scripted(lambda step: {"loss": torch.zeros(()), "kl": torch.zeros(())})
+    batches = [torch.zeros(4, 3)]
+    train(model, batches, steps=50, log_every=50)
+    of_fifty_steps = len(reads)
+    train(model, batches, steps=100, log_every=100)
+    assert len(reads) == 2 * of_fifty_steps > 0
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_no_step_waits_for_cuda() -> None:
+    def terms(step: int) -> dict[str, Tensor]:
+        torch.cuda.set_sync_debug_mode("default" if step % 50 == 0 else "error")
+        return {"loss": torch.zeros((), device="cuda")}
+
+    train(Scripted(terms), [torch.zeros(4, 3, device="cuda")], device="cuda", steps=200, log_every=50)
+
+
+# Batches
+
+
+def test_a_list_is_gone_through_again_and_again() -> None:
+    model = NoisyModel()
+    pieces = [torch.randn(8, 3) for _ in range(3)]
+    train(model, [(piece, None) for piece in pieces], steps=7)
+    assert_same_state(model.seen, [pieces[i % 3] for i in range(7)])
+
+
+def test_no_batches_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no \\(more\\) batches"):
+        train(NoisyModel(), [])
+
+
+def test_a_generator_that_ends_too_early_is_an_error() -> None:
+    with pytest.raises(ValueError, match="generator that does not end"):
+        train(NoisyModel(), ((torch.randn(8, 3),) for _ in range(5)))
+
+
+def test_an_empty_first_batch_is_an_error() -> None:
+    with pytest.raises(ValueError, match="the first batch is empty"):
+        train(NoisyModel(), [(torch.empty(0, 3), None)])
+
+
+@pytest.mark.parametrize(
+    "batch", ["text", {"x": torch.zeros(2, 3)}, (), (3, torch.zeros(2)), torch.tensor(1.0)]
+)
+def test_a_batch_that_is_no_tensor_of_examples_is_an_error(batch: Any) -> None:
+    with pytest.raises(TypeError, match="a batch must be a tensor of examples"):
+        train(NoisyModel(), [batch])
+
+
+def test_the_models_own_check_sees_the_first_batch_only_and_may_refuse_it() -> None:
+    model = NoisyModel()
+    shown: list[Tensor] = []
+    model.check = lambda batch: shown.append(batch.x)  # type: ignore[assignment]
+    train(model, steps=20)
+    assert_same_state(shown, model.seen[:1])
+
+    def refuse(batch: Any) -> None:
+        raise ValueError("grey pixels")
+
+    fresh = NoisyModel()
+    fresh.check = refuse  # type: ignore[assignment]
+    with pytest.raises(ValueError, match="grey pixels"):
+        train(fresh)
+    assert fresh.seen == []
+
+
+# Terms and values that cannot be
+
+
+@pytest.mark.parametrize(
+    ("terms", "error", "message"),
+    [
+        ({"loss": 1.5}, TypeError, "'loss' as a float"),
+        ({"loss": torch.zeros(3)}, ValueError, r"'loss' of shape \(3,\)"),
+        ({"loss": torch.zeros((), requires_grad=True)}, ValueError, r"return loss.detach\(\)"),
+        ({"loss": torch.zeros((), device="meta")}, ValueError, "'loss' on meta"),
+        ({}, TypeError, "must return a dictionary"),
+        (None, TypeError, "must return a dictionary"),
+        ({"step": torch.zeros(())}, TypeError, "none called 'step'"),
+    ],
+)
+def test_a_term_that_cannot_be_recorded_is_named(terms: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        train(Scripted(lambda step: terms))
+
+
+@pytest.mark.parametrize("other", ["kl", "loss2"])
+def test_terms_that_change_between_steps_are_an_error(other: str) -> None:
+    def terms(step: int) -> dict[str, Tensor]:
+        return {"loss": torch.tensor(1.0)} | ({other: torch.tensor(1.0)} if step == 13 else {})
+
+    with pytest.raises(ValueError, match=f"step 13: .*{other}.*\\['loss'\\] before"):
+        train(Scripted(terms))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_value_that_is_not_finite_stops_with_its_step_and_term(value: float) -> None:
+    def terms(step: int) -> dict[str, Tensor]:
+        return {"loss": torch.tensor(2.5), "kl": torch.tensor(value if step >= 37 else 1.0)}
+
+    with pytest.raises(FloatingPointError, match=rf"step 37: 'kl' is {value} \(loss 2.5, kl {value}\)"):
+        train(Scripted(terms), steps=100, log_every=20)
+
+
+def test_nothing_is_saved_after_a_value_that_is_not_finite(tmp_path: Path) -> None:
+    def terms(step: int) -> dict[str, Tensor]:
+        return {"loss": torch.tensor(float("nan") if step == 15 else 1.0)}
+
+    with pytest.raises(FloatingPointError, match="step 15"):
+        train(Scripted(terms), out=tmp_path, log_every=100, checkpoint_every=6)
+    checkpoint = load_checkpoint(tmp_path)
+    assert checkpoint.step == 12
+    assert checkpoint.weights["weight"].tolist() == [12, 12]
+
+
+def test_an_evaluation_that_is_not_finite_or_takes_a_name_is_an_error() -> None:
+    with pytest.raises(FloatingPointError, match="step 20: evaluate.* nan as 'score'"):
+        train(NoisyModel(), evaluate=lambda model: {"score": float("nan")}, evaluate_every=20)
+    with pytest.raises(ValueError, match="'loss', a name that is taken"):
+        train(NoisyModel(), evaluate=lambda model: {"loss": 1.0}, evaluate_every=20)
+
+
+# Arguments
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 0}, "steps must be a whole number, at least 1, not 0"),
+        ({"steps": -3}, "steps must be"),
+        ({"steps": 10.0}, "steps must be a whole number"),
+        ({"log_every": 0}, "log_every must be"),
+        ({"checkpoint_every": -1}, "checkpoint_every must be"),
+        ({"evaluate_every": -1}, "evaluate_every must be"),
+        ({"evaluate_every": 5}, "evaluate and evaluate_every go together"),
+        ({"evaluate": evaluate}, "evaluate and evaluate_every go together"),
+        ({"device": "gpu7"}, "device"),
+    ],
+)
+def test_arguments_out_of_range_are_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(NoisyModel(), **options)
+
+
+def test_a_setting_that_json_cannot_hold_is_named() -> None:
+    with pytest.raises(TypeError, match="setting 'data' is not a JSON value"):
+        train(NoisyModel(), settings={"lr": 0.1, "data": torch.zeros(2)})
+
+
+@pytest.mark.parametrize("model", [nn.Linear(2, 2), object(), None])
+def test_what_cannot_be_trained_is_refused(model: Any) -> None:
+    with pytest.raises(TypeError, match="cannot be trained: fit needs an nn.Module"):
+        train(model)
+
+
+# Stopping and going on
+
+
+@pytest.mark.parametrize("parts", [(25, 60), (60, 60), (20, 60), (3, 25, 26, 60)])
+def test_a_resumed_run_equals_one_that_never_stopped(parts: tuple[int, ...], tmp_path: Path) -> None:
+    options: dict[str, Any] = {"evaluate": evaluate, "evaluate_every": 15, "checkpoint_every": 1000}
+    straight = train(NoisyModel(), out=tmp_path / "straight", **options)
+    for steps in parts:
+        model = NoisyModel()  # everything anew, as in a new process
+        resumed = train(model, data(), out=tmp_path / "parts", steps=steps, **options)
+    assert_same_state(checkpointed(tmp_path / "parts"), checkpointed(tmp_path / "straight"))
+    assert resumed.rows == straight.rows
+    assert resumed.images == straight.images
+    for name in ("metrics.jsonl", "config.json"):
+        assert (tmp_path / "parts" / name).read_text() == (tmp_path / "straight" / name).read_text()
+
+
+def test_a_run_killed_between_checkpoints_goes_on_from_the_last_one(tmp_path: Path) -> None:
+    class Killed(BaseException):
+        pass
+
+    straight = train(NoisyModel(), out=tmp_path / "straight")
+    model = NoisyModel()
+    own_update = model.update
+
+    def update(batch: Any, optimizers: Any, step: int) -> dict[str, Tensor]:
+        if step == 38:
+            raise Killed
+        return own_update(batch, optimizers, step)
+
+    model.update = update  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        train(model, out=tmp_path / "killed", checkpoint_every=25)
+    assert len((tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()) == 3
+    resumed = train(NoisyModel(), out=tmp_path / "killed")
+    assert resumed.rows == straight.rows
+    assert_same_state(checkpointed(tmp_path / "killed"), checkpointed(tmp_path / "straight"))
+
+
+def test_a_run_that_has_its_steps_already_returns_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    done = train(NoisyModel(), out=tmp_path, steps=40)
+    for steps in (40, 30):
+        model = NoisyModel()
+        history = train(model, out=tmp_path, steps=steps)
+        assert f"has 40 steps, {steps} were asked for: nothing is left to do" in capsys.readouterr().out
+        assert model.seen == []
+        assert not model.training
+        assert history.rows == done.rows
+        assert_same_state(model.state_dict(), load_checkpoint(tmp_path).weights)
+
+
+def test_resume_false_starts_over(tmp_path: Path) -> None:
+    first = train(NoisyModel(), out=tmp_path, steps=40)
+    model = NoisyModel()
+    again = train(model, out=tmp_path, steps=40, resume=False)
+    assert len(model.seen) == 40
+    assert again.rows == first.rows
+    train(NoisyModel(lr=0.5), out=tmp_path, steps=20, resume=False)
+    assert [path.name for path in tmp_path.glob("checkpoint*")] == ["checkpoint-0000020"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ({"settings": {"beta": 1}}, {"settings": {"beta": 4}}, "beta was 1 and is now 4"),
+        ({"settings": {"beta": 1}}, {}, "beta was 1 and is now 'not set'"),
+        ({}, {"settings": {"beta": 4}}, "beta was 'not set' and is now 4"),
+        ({"seed": 1}, {"seed": 2}, "seed was 1 and is now 2"),
+        ({"log_every": 10}, {"log_every": 5}, "log_every was 10 and is now 5"),
+    ],
+)
+def test_a_resumed_run_refuses_other_settings(
+    before: dict[str, Any], after: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    train(NoisyModel(), out=tmp_path, steps=10, **before)
+    config = (tmp_path / "config.json").read_bytes()
+    with pytest.raises(ValueError, match=f"checkpoint-0000010 was made with other settings: {message}"):
+        train(NoisyModel(), out=tmp_path, steps=20, **after)
+    assert (tmp_path / "config.json").read_bytes() == config
+
+
+def test_a_resumed_run_refuses_another_learning_rate_or_optimizer(tmp_path: Path) -> None:
+    train(NoisyModel(), out=tmp_path, steps=10)
+    with pytest.raises(ValueError, match=r"optimizers\.first\.lr was 0.01 and is now 0.1"):
+        train(NoisyModel(lr=0.1), out=tmp_path, steps=20)
+    model = NoisyModel()
+    model.optimizers = lambda: {"only": torch.optim.SGD(model.parameters(), lr=0.1)}  # type: ignore[assignment]
+    with pytest.raises(ValueError, match=r"optimizers\.first\.kind was 'Adam' and is now 'not set'"):
+        train(model, out=tmp_path, steps=20)
+
+
+def test_a_resumed_run_refuses_another_model_and_other_batches(tmp_path: Path) -> None:
+    train(NoisyModel(), out=tmp_path, steps=10)
+    with pytest.raises(ValueError, match=r"first\.weight is \(4, 3\) in the file and \(5, 3\) in the model"):
+        train(NoisyModel(width=5), out=tmp_path, steps=20)
+    with pytest.raises(ValueError, match="another kind of batches"):
+        train(NoisyModel(), [(torch.zeros(8, 3), None)], out=tmp_path, steps=20)
+
+
+def interrupting(model: NoisyModel, at: int, interrupt: Callable[[], None]) -> NoisyModel:
+    own_update = model.update
+
+    def update(batch: Any, optimizers: Any, step: int) -> dict[str, Tensor]:
+        if step == at:
+            interrupt()
+        return own_update(batch, optimizers, step)
+
+    model.update = update  # type: ignore[method-assign]
+    return model
+
+
+def raise_interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def ctrl_c() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_finishes_the_step_and_the_run_can_go_on_as_if_it_had_not_been(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    straight = train(NoisyModel(), out=tmp_path / "straight")
+    stopped = train(interrupting(NoisyModel(), 33, ctrl_c), out=tmp_path / "stopped")
+    assert f"Stopped after 33 of 60 steps. Run it again to go on from {tmp_path / 'stopped'}." in (
+        capsys.readouterr().out
+    )
+    assert stopped.interrupted
+    assert stopped.steps.tolist() == [10, 20, 30, 33]
+    resumed = train(NoisyModel(), out=tmp_path / "stopped")
+    assert not resumed.interrupted
+    assert resumed.rows == straight.rows
+    assert_same_state(checkpointed(tmp_path / "stopped"), checkpointed(tmp_path / "straight"))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("interrupt", [raise_interrupt, lambda: (ctrl_c(), ctrl_c())])
+def test_an_interrupt_amid_a_step_keeps_the_steps_before_it(
+    interrupt: Callable[[], None], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    history = train(interrupting(NoisyModel(), 33, interrupt), out=tmp_path)
+    assert history.interrupted
+    assert history.steps.tolist() == [10, 20, 30, 32]
+    assert "Stopped after 32 of 60 steps" in capsys.readouterr().out
+    assert latest_checkpoint(tmp_path) == tmp_path / "checkpoint-0000032"
+    assert train(NoisyModel(), out=tmp_path).steps.tolist() == [10, 20, 30, 40, 50, 60]
+
+
+def test_an_interrupt_without_out_returns_the_history_and_says_that_nothing_is_saved(
+    capsys: pytest.CaptureFixture,
+) -> None:
+    history = train(interrupting(NoisyModel(), 1, raise_interrupt))
+    assert history.interrupted
+    assert history.rows == []
+    assert "Stopped after 0 of 60 steps. Nothing was saved" in capsys.readouterr().out
+
+
+def test_an_interrupt_during_an_evaluation_loses_no_step(tmp_path: Path) -> None:
+    def stop(model: NoisyModel) -> dict[str, float]:
+        raise KeyboardInterrupt
+
+    model = NoisyModel()
+    train(model, out=tmp_path / "stopped", evaluate=stop, evaluate_every=20)
+    assert len(model.seen) == 20
+    assert train(NoisyModel(), out=tmp_path / "stopped").rows == train(NoisyModel()).rows
+
+
+def test_the_handling_of_ctrl_c_by_another_program_is_left_alone() -> None:
+    def other(number: int, frame: Any) -> None: ...
+
+    before = signal.signal(signal.SIGINT, other)
+    try:
+        seen = []
+        train(interrupting(NoisyModel(), 5, lambda: seen.append(signal.getsignal(signal.SIGINT))))
+        assert seen == [other]
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_fit_runs_in_a_thread_that_gets_no_signals() -> None:
+    results: list[History] = []
+    thread = threading.Thread(target=lambda: results.append(train(NoisyModel(), steps=5)))
+    thread.start()
+    thread.join()
+    assert results[0].steps.tolist() == [5]
+
+
+# Places that cannot be written
+
+
+def test_a_folder_that_cannot_be_made_stops_before_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("not a folder")
+    for out in (file, file / "below"):
+        model = NoisyModel()
+        with pytest.raises(OSError, match=f"cannot write into the folder {out}: .* Choose another out"):
+            train(model, out=out)
+        assert model.seen == []
+
+    def refuse(self: Path, *args: Any, **kwargs: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(PermissionError, match="cannot write into .*: Permission denied"):
+        train(NoisyModel(), out=tmp_path / "locked")
+
+
+def test_a_full_disk_amid_training_leaves_the_checkpoint_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Path] = []
+    write = checkpoint_module.write_durably
+
+    def until_full(path: Path, content: bytes) -> None:
+        written.append(path)
+        if len(written) == 5:  # the second file of the second checkpoint
+            raise OSError(28, "No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(checkpoint_module, "write_durably", until_full)
+    with pytest.raises(
+        OSError, match="No space left on device; checkpoint-0000020 is still there, whole"
+    ) as caught:
+        train(NoisyModel(), out=tmp_path, checkpoint_every=20)
+    assert caught.value.errno == 28
+    assert load_checkpoint(tmp_path).step == 20
+    monkeypatch.undo()
+    assert train(NoisyModel(), out=tmp_path).rows == train(NoisyModel()).rows
+
+
+def test_the_bar_shows_the_terms(capsys: pytest.CaptureFixture) -> None:
+    train(NoisyModel(), progress=True)
+    assert "60/60" in (shown := capsys.readouterr().err)
+    assert "loss " in shown
+    train(NoisyModel(), progress=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_an_endless_generator_is_followed() -> None:
+    def stream() -> Iterator[Tensor]:
+        while True:
+            yield torch.zeros(4, 3)
+
+    assert train(Scripted(lambda step: {"loss": torch.tensor(0.0)}), stream(), steps=12).images == 48
