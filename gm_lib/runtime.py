@@ -44,12 +44,8 @@ def device(name: str | torch.device | None = None) -> torch.device:
     if name is None:
         return torch.device(available[0])
     kind, _, index = str(name).partition(":")
-    if kind not in available:
-        if kind in ("cuda", "mps"):
-            raise ValueError(
-                f"device {str(name)!r} is not available here. Available: {', '.join(available)}."
-            )
-        choose("device", kind, available)
+    if choose("device", kind, ("cuda", "mps", "cpu")) not in available:
+        raise ValueError(f"device {str(name)!r} is not available here. Available: {', '.join(available)}.")
     count = torch.cuda.device_count() if kind == "cuda" else 1
     if index and not (index.isdecimal() and int(index) < count):
         raise ValueError(f"there is no device {str(name)!r} here: {kind} has {count}, counted from {kind}:0.")

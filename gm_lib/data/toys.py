@@ -37,8 +37,8 @@ def gaussian_grid(side: int = 5) -> Distribution:
 def two_moons() -> Distribution:
     """Two interleaved half circles of radius 1, blurred by σ = 0.1.
 
-    The curves are those of scikit-learn's ``make_moons``: (cos t, sin t) and (1 - cos t, ½ - sin t), 0 < t < π.
-    Each is a mixture of 32 Gaussians a tenth apart, so close that the ridge between them is flat.
+    The curves are those of scikit-learn's ``make_moons``, (cos t, sin t) and (1 - cos t, ½ - sin t) with
+    0 < t < π. Each is a mixture of 32 Gaussians a tenth apart, so close that the ridge between them is flat.
     """
     angle = (torch.arange(32) + 0.5) * (math.pi / 32)
     upper = _polar(torch.tensor(1.0), angle)

@@ -1,0 +1,52 @@
+"""What every test may rely on: it meets no data, cache, settings or network of the machine it runs on."""
+
+import dataclasses
+import importlib
+
+import pytest
+
+from gm_lib.data import ImageData, files, images
+
+# gm_lib.data.images names the function; this is the module of the same name.
+images_module = importlib.import_module("gm_lib.data.images")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test that asks for the fixture `mnist`."""
+    for item in items:
+        if "mnist" in getattr(item, "fixturenames", ()):
+            item.add_marker("mnist")
+
+
+@pytest.fixture(autouse=True)
+def _away_from_this_machine(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Hide GM_DATA, the user's cache and the network; tests marked `mnist` or `site` see them."""
+    if any(request.node.get_closest_marker(name) for name in ("mnist", "site")):
+        return
+    for name in ("GM_DATA", "GM_PROFILE", "GM_STRICT"):
+        monkeypatch.delenv(name, raising=False)
+    empty = tmp_path_factory.getbasetemp() / "no-cache"
+    monkeypatch.setattr(files, "cache_folder", lambda: empty)
+    _disconnect(monkeypatch)
+
+
+def _disconnect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing be downloaded: the only mirror is a port of this machine where nobody listens."""
+    offline = dataclasses.replace(images_module._MNIST, mirrors=("http://127.0.0.1:9/",))
+    monkeypatch.setattr(images_module, "_MNIST", offline)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture(scope="session")
+def mnist() -> ImageData:
+    """The real MNIST from GM_DATA or the user's cache; without it the test is skipped."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _disconnect(monkeypatch)
+        data = images("mnist")
+    if data.name != "mnist":
+        pytest.skip(
+            "needs MNIST: set GM_DATA to a folder with MNIST/raw, or download it by gm_lib.data.images()"
+        )
+    return data

@@ -1,0 +1,32 @@
+import re
+
+import pytest
+
+from gm_lib.choose import choose
+
+
+def test_a_known_name_gives_its_value_from_a_mapping_and_itself_from_names() -> None:
+    assert choose("number", "two", {"one": 1, "two": 2}) == 2
+    assert choose("number", "two", ["one", "two"]) == "two"
+
+
+def test_a_misspelt_name_is_answered_with_the_nearest_and_with_all_names() -> None:
+    message = "unknown data set 'mnits'; did you mean 'mnist'? Known: digits, mnist."
+    with pytest.raises(ValueError, match=re.escape(message)):
+        choose("data set", "mnits", ["mnist", "digits"])
+
+
+def test_a_name_that_resembles_none_is_answered_without_a_guess() -> None:
+    with pytest.raises(ValueError, match=re.escape("unknown data set 'faces'. Known: digits, mnist.")):
+        choose("data set", "faces", ["mnist", "digits"])
+
+
+def test_the_wrong_case_is_recognized() -> None:
+    with pytest.raises(ValueError, match="did you mean 'mnist'"):
+        choose("data set", "MNIST", ["mnist", "digits"])
+
+
+@pytest.mark.parametrize("name", [None, 3, ("mnist",)])
+def test_what_is_no_name_at_all_gets_the_same_answer(name: object) -> None:
+    with pytest.raises(ValueError, match=r"unknown data set .* Known: mnist"):
+        choose("data set", name, ["mnist"])  # type: ignore[call-overload]
