@@ -11,7 +11,7 @@ from gm_lib.runtime import forked_rng
 
 SIDE = 5.0  # all mass, but for what Gaussians leave beyond ten σ, lies in [-SIDE, SIDE]²
 CELL = 0.25  # side of the cells in which samples are counted; a divisor of the checkerboard's squares
-FINE = 10  # points per cell and axis at which the density is summed: 0.025 apart, half of the smallest σ
+FINE = 6  # points per cell and axis at which the density is summed: closer than the smallest σ, 0.05
 
 
 @pytest.fixture(params=sorted(TOYS), scope="module")
