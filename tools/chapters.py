@@ -1,0 +1,145 @@
+"""The chapters as sources: which there are, what cells one has, where its exercises are and what solves them.
+
+The page of an exercise, the student notebook and the tests all take stub and solution from here, so that they
+cannot differ.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jupytext
+
+from solutions import BEGIN, END, SolutionError, solved, stub
+
+__all__ = [
+    "BEGIN",
+    "END",
+    "LINK",
+    "ROOT",
+    "TASK",
+    "Cell",
+    "Chapter",
+    "ChapterError",
+    "Exercise",
+    "SolutionError",
+    "chapter_paths",
+    "check_call",
+    "parse",
+    "read",
+    "solved",
+    "stub",
+]
+
+ROOT = Path(__file__).resolve().parents[1]
+
+TASK = re.compile(r"^> \*\*Exercise (\d+\.\d+)\*\* · ([●○]{3}) · (\d+) min\. (?=\S)", re.M)
+# Relative .md targets only. A broader pattern takes mathematics such as `$E[z](\theta)$` for a link.
+LINK = re.compile(r"\]\((?!\w+:)([^()\s#]+\.md)(#[^()\s]*)?\)")
+
+
+class ChapterError(ValueError):
+    """A file is no chapter; the message says which and what to do."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a chapter ("markdown" or "code"), and the line of the file on which its text begins."""
+
+    kind: str
+    source: str
+    tags: tuple[str, ...]
+    line: int
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise: number, difficulty (``●○○``), minutes, and the places of its two cells in the chapter."""
+
+    id: str
+    difficulty: str
+    minutes: int
+    cell: int
+    check: int
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A chapter: its file, its cells, and its complete exercises by number."""
+
+    path: Path
+    cells: tuple[Cell, ...]
+    exercises: dict[str, Exercise]
+
+    @property
+    def number(self) -> int:
+        """Return the number that the file's name begins with."""
+        return int(self.path.name[:2])
+
+    def imports(self) -> str:
+        """Return the code of the cells tagged ``imports``, on which every exercise stands."""
+        return "\n\n".join(cell.source for cell in self.cells if "imports" in cell.tags)
+
+    def answer(self, id: str) -> str:
+        """Return the expression that the check of exercise ``id`` is given, as Python."""
+        call = check_call(self.cells[self.exercises[id].check].source)
+        assert call is not None  # a complete exercise has its check
+        return ast.unparse(call[1])
+
+
+def chapter_paths(root: Path = ROOT) -> list[Path]:
+    """Return the chapters' files in the order of their numbers."""
+    return sorted((root / "book" / "chapters").glob("[0-9][0-9]_*.md"))
+
+
+def read(path: Path) -> Chapter:
+    """Return the chapter in a file. Raises ``ChapterError`` when it is no MyST notebook."""
+    return parse(path.read_text("utf-8"), path)
+
+
+def parse(text: str, path: Path) -> Chapter:
+    """Return the chapter in ``text``, the content of ``path``. Raises ``ChapterError`` when it is none."""
+    try:
+        notebook = jupytext.reads(text, fmt="md:myst")
+    except Exception as error:  # jupytext and YAML have many
+        raise ChapterError(f"{path.name}:1: cannot be read as a MyST notebook: {error}") from error
+    if notebook.metadata.get("kernelspec", {}).get("name") != "python3":
+        raise ChapterError(f"{path.name}:1: the header must name the kernel python3; copy another chapter's.")
+    cells: list[Cell] = []
+    lines = [line.strip() for line in text.split("\n")]
+    place = 0
+    for cell in notebook.cells:
+        first, *others = cell.source.split("\n")
+        place = lines.index(first.strip(), place) if first.strip() in lines[place:] else place
+        cells.append(Cell(cell.cell_type, cell.source, tuple(cell.metadata.get("tags", ())), place + 1))
+        place += len(others)
+    return Chapter(path, tuple(cells), {exercise.id: exercise for exercise in _exercises(cells)})
+
+
+def check_call(source: str) -> tuple[str, ast.expr] | None:
+    """Return number and answer when a cell is one statement ``check("8.2", answer)``, else None."""
+    try:
+        body = ast.parse(source).body
+    except SyntaxError:
+        return None
+    match body:
+        case [ast.Expr(ast.Call(func=ast.Name("check"), args=[ast.Constant(str(id)), answer], keywords=[]))]:
+            return id, answer
+    return None
+
+
+def _exercises(cells: Sequence[Cell]) -> Iterator[Exercise]:
+    """Yield each complete exercise: task, then a code cell tagged ``exercise``, then one with its check."""
+    for place, cell in enumerate(cells):
+        tasks = TASK.findall(cell.source) if cell.kind == "markdown" else []
+        code = [i for i in range(place + 1, len(cells)) if cells[i].kind == "code"][:2]
+        if not tasks or len(code) < 2 or "exercise" not in cells[code[0]].tags:
+            continue
+        id, difficulty, minutes = tasks[-1]
+        call = check_call(cells[code[1]].source)
+        if call is not None and call[0] == id:
+            yield Exercise(id, difficulty, int(minutes), *code)

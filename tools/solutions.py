@@ -1,0 +1,184 @@
+"""Taking a solution out of a cell: what stands between ``### BEGIN SOLUTION`` and ``### END SOLUTION``."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+YOUR_TURN = "Your turn: replace this line by your code."
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
+DEFINITION = (*FUNCTION, ast.ClassDef)
+COMPREHENSION = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+class SolutionError(ValueError):
+    """The solution in a cell cannot be taken out; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class _Region:
+    """A solution: the lines of its markers (from 1), its indentation, its statements, what is around it."""
+
+    begin: int
+    end: int
+    indent: int
+    statements: list[ast.stmt]
+    around: tuple[Definition, ...]  # outermost first
+
+    @property
+    def in_function(self) -> bool:
+        return bool(self.around) and isinstance(self.around[-1], FUNCTION)
+
+
+def solved(source: str) -> str:
+    """Return a cell as the book runs and shows it: without the marker lines."""
+    marks = _marker_lines(source)
+    return "\n".join(line for i, line in enumerate(source.split("\n"), 1) if i not in marks)
+
+
+def stub(source: str) -> str:
+    """Return a cell as students get it: every solution taken out.
+
+    In a function the given lines stay, and the solution becomes ``raise NotImplementedError``. Elsewhere each
+    name that the solution assigns becomes ``name = ...``; names that begin with an underscore are left out. A
+    cell without markers comes back unchanged.
+
+    Raises ``SolutionError`` when markers are unmatched or misplaced, or the stub would not run.
+    """
+    lines = source.split("\n")
+    for region in reversed(_regions(source)):
+        lines[region.begin - 1 : region.end] = [" " * region.indent + line for line in _replacement(region)]
+    return "\n".join(lines)
+
+
+def student_names(source: str) -> set[str]:
+    """Return the top-level names of a cell that depend on what the student writes: none without markers.
+
+    Raises ``SolutionError`` as ``stub`` does.
+    """
+    names: set[str] = set()
+    for region in _regions(source):
+        names.update([region.around[0].name] if region.around else _assigned(region.statements))
+    return names
+
+
+def _replacement(region: _Region) -> list[str]:
+    assigned = _assigned(region.statements)
+    if not region.in_function:
+        return [f"{name} = ..." for name in assigned if not name.startswith("_")]
+    # Given lines below may use what the solution assigns: without the names they would look like mistakes.
+    function = region.around[-1]
+    below = [n for n in ast.walk(function) if isinstance(n, ast.Name) and n.lineno > region.end]
+    needed = {name.id for name in below}
+    return [*(f"{n} = ..." for n in assigned if n in needed), f'raise NotImplementedError("{YOUR_TURN}")']
+
+
+def _marker_lines(source: str) -> dict[int, str]:
+    """Return the lines that are markers: comments on a line of their own, not the same text in a string."""
+    try:
+        tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+    except (tokenize.TokenError, SyntaxError) as error:
+        raise SolutionError(f"a code cell is not valid Python: {error}.") from error
+    marks = {}
+    for token in tokens:
+        if token.type == tokenize.COMMENT and re.match(r"#+ *(BEGIN|END) +SOLUTION\b", token.string, re.I):
+            if token.line.strip() not in (BEGIN, END):
+                raise SolutionError(
+                    f"`{token.line.strip()}` should be `{BEGIN}` or `{END}` and nothing else."
+                )
+            marks[token.start[0]] = token.string.strip()
+    return marks
+
+
+def _regions(source: str) -> list[_Region]:
+    marks = sorted(_marker_lines(source).items())
+    if not marks:
+        return []
+    if [kind for _, kind in marks] != [BEGIN, END] * (len(marks) // 2):
+        raise SolutionError(f"each `{BEGIN}` needs its `{END}` after it, and none within another.")
+    try:
+        tree = ast.parse(source)
+    except SyntaxError as error:
+        raise SolutionError(f"a code cell is not valid Python: {error}.") from error
+    places = [line for line, _ in marks]
+    return [_region(source, tree, *pair) for pair in zip(places[::2], places[1::2], strict=True)]
+
+
+def _region(source: str, tree: ast.Module, begin: int, end: int) -> _Region:
+    lines = source.split("\n")
+    where = f"the solution in lines {begin} to {end} of its cell"
+    statements, around = _block(tree, begin, end, ())
+    covered = {n for s in statements for n in range(_first_line(s), _last_line(s) + 1)}
+    left_over = [n for n in range(begin + 1, end) if n not in covered and _is_code(lines[n - 1])]
+    indents = {len(lines[n - 1]) - len(lines[n - 1].lstrip()) for n in (begin, end)}
+    indents |= {s.col_offset for s in statements if _first_line(s) not in {_last_line(o) for o in statements}}
+    if not statements or left_over or len(indents) != 1:
+        raise SolutionError(f"{where} must be whole statements, and both markers be indented as they are.")
+    region = _Region(begin, end, indents.pop(), statements, around)
+    if not region.in_function:
+        _demand_values(region, where)
+    return region
+
+
+def _demand_values(region: _Region, where: str) -> None:
+    if any(isinstance(statement, DEFINITION) for statement in region.statements):
+        raise SolutionError(
+            f"{where} holds a whole definition: move `{BEGIN}` below signature and docstring."
+        )
+    if all(name.startswith("_") for name in _assigned(region.statements)):
+        raise SolutionError(f"{where} is outside of a function and assigns no name for students to fill in.")
+
+
+def _block(
+    node: ast.AST, begin: int, end: int, around: tuple[Definition, ...]
+) -> tuple[list[ast.stmt], tuple[Definition, ...]]:
+    """Return the outermost statements of one block between two lines, and the definitions around them."""
+    if isinstance(node, DEFINITION):
+        around = (*around, node)
+    for part in ("body", "orelse", "finalbody"):
+        block = getattr(node, part, None)
+        if isinstance(block, list):  # a lambda's body is an expression
+            inside = [s for s in block if begin < _first_line(s) and _last_line(s) < end]
+            if inside:
+                return inside, around
+    for child in ast.iter_child_nodes(node):
+        inside, found = _block(child, begin, end, around)
+        if inside:
+            return inside, found
+    return [], around
+
+
+def _is_code(line: str) -> bool:
+    return bool(line.strip()) and not line.strip().startswith("#")
+
+
+def _first_line(statement: ast.stmt) -> int:
+    return min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", []))])
+
+
+def _last_line(statement: ast.stmt) -> int:
+    return statement.end_lineno or statement.lineno
+
+
+def _assigned(statements: Sequence[ast.stmt]) -> list[str]:
+    """Return the names that statements bind in their own scope, in the order of the text."""
+    names: list[str] = []
+    todo: list[ast.AST] = list(reversed(statements))
+    while todo:
+        node = todo.pop()
+        if isinstance(node, DEFINITION):
+            names.append(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.append(node.id)
+        elif isinstance(node, ast.For | ast.AsyncFor):
+            todo.extend(reversed([*node.body, *node.orelse]))  # the loop's own variable is no result
+        elif not isinstance(node, (ast.Lambda, *COMPREHENSION)):
+            todo.extend(reversed(list(ast.iter_child_nodes(node))))
+    return list(dict.fromkeys(names))
