@@ -5,7 +5,7 @@ import importlib
 
 import pytest
 
-from gm_lib.data import ImageData, files, images
+from gm_lib.data import ImageData, images, sources
 
 # gm_lib.data.images names the function; this is the module of the same name.
 images_module = importlib.import_module("gm_lib.data.images")
@@ -28,7 +28,7 @@ def _away_from_this_machine(
     for name in ("GM_DATA", "GM_PROFILE", "GM_STRICT"):
         monkeypatch.delenv(name, raising=False)
     empty = tmp_path_factory.getbasetemp() / "no-cache"
-    monkeypatch.setattr(files, "cache_folder", lambda: empty)
+    monkeypatch.setattr(sources, "cache_folder", lambda: empty)
     _disconnect(monkeypatch)
 
 

@@ -1,8 +1,8 @@
 """Data: images and where they come from, batches on the device, 2-D distributions with a known density."""
 
 from gm_lib.data.batches import Batch, Batches, binarize, check_images
-from gm_lib.data.files import DownloadError
 from gm_lib.data.images import ImageData, Split, images
+from gm_lib.data.sources import DownloadError
 from gm_lib.data.toys import TOYS, toy
 
 __all__ = [

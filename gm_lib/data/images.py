@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gm_lib.choose import choose
-from gm_lib.data.files import DataFile, DataSet, DownloadError, load_files
+from gm_lib.data.sources import DataFile, DataSet, DownloadError, load_files
 
 # The checksums of the unpacked files, and of the .gz files that the mirrors give.
 _MNIST = DataSet(

@@ -12,8 +12,8 @@ from threading import Thread
 import pooch
 import pytest
 
-from gm_lib.data import files
-from gm_lib.data.files import DataFile, DataSet, DownloadError, load_files
+from gm_lib.data import sources
+from gm_lib.data.sources import DataFile, DataSet, DownloadError, load_files
 
 CONTENTS = {"first": bytes(range(256)) * 40, "second": b"second " * 300}
 PACKED = {name: gzip.compress(content, mtime=0) for name, content in CONTENTS.items()}
@@ -73,7 +73,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder in the (empty) cache where the files of `data_set` belong."""
-    monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(sources, "cache_folder", lambda: tmp_path / "cache")
     return tmp_path / "cache" / "toy" / "raw"
 
 

@@ -169,9 +169,8 @@ def _retrieve(url: str, path: Path, sha256: str) -> None:
     """Download ``url`` to a temporary file beside ``path``, which gets that name if its checksum is right."""
     logger = pooch.get_logger()
     level = logger.level
-    logger.setLevel(
-        logging.WARNING
-    )  # pooch announces the path of each file on stderr; we say one line for all
+    # It would announce the full path of each file on stderr, where one line about all of them is to come.
+    logger.setLevel(logging.WARNING)
     try:
         downloader = pooch.HTTPDownloader(progressbar=True, chunk_size=2**16, timeout=_TIMEOUT)
         pooch.retrieve(url, f"sha256:{sha256}", fname=path.name, path=path.parent, downloader=downloader)
