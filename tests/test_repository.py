@@ -143,6 +143,16 @@ def test_every_paper_that_the_book_links_is_in_the_bibliography():
         assert {url for url in cited if paper(url) not in known} == set(), page
 
 
+def test_every_key_that_a_chapter_names_at_its_end_is_in_the_bibliography_and_linked_in_its_text():
+    entries = bibliography()
+    for page in pages():
+        text = (ROOT / page).read_text("utf-8")
+        keys = set(re.findall(r"\b[a-z]+(?:19|20)\d\d[a-z]+\b", text))
+        linked = set(map(paper, re.findall(r"https?://[^\s)>\]\"']+", text)))
+        assert keys - set(entries) == set(), page
+        assert {key for key in keys if not papers_of_an_entry(entries[key]) & linked} == set(), page
+
+
 # --- notation and glossary
 
 
