@@ -133,13 +133,17 @@ def check_call(source: str) -> tuple[str, ast.expr] | None:
 
 
 def _exercises(cells: Sequence[Cell]) -> Iterator[Exercise]:
-    """Yield each complete exercise: task, then a code cell tagged ``exercise``, then one with its check."""
+    """Yield each complete exercise: its task, then a cell tagged ``exercise``, the next code cell its check.
+
+    Cells between task and exercise are given with the task.
+    """
+    task: tuple[str, str, str] | None = None
     for place, cell in enumerate(cells):
-        tasks = TASK.findall(cell.source) if cell.kind == "markdown" else []
-        code = [i for i in range(place + 1, len(cells)) if cells[i].kind == "code"][:2]
-        if not tasks or len(code) < 2 or "exercise" not in cells[code[0]].tags:
-            continue
-        id, difficulty, minutes = tasks[-1]
-        call = check_call(cells[code[1]].source)
-        if call is not None and call[0] == id:
-            yield Exercise(id, difficulty, int(minutes), *code)
+        if cell.kind == "markdown":
+            task = next(reversed(TASK.findall(cell.source)), task)
+        elif task and "exercise" in cell.tags:
+            check = next((i for i in range(place + 1, len(cells)) if cells[i].kind == "code"), place)
+            call = check_call(cells[check].source)
+            if call is not None and call[0] == task[0]:
+                yield Exercise(task[0], task[1], int(task[2]), place, check)
+            task = None

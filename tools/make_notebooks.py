@@ -1,0 +1,265 @@
+"""Derive the student notebooks in notebooks/ from the chapters in book/chapters/.
+
+A student's notebook has the chapter's prose and code without solutions and outputs, a badge that opens it in
+Colab, and one cell that installs gm_lib where it is missing. Never edit a notebook: edit the chapter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+
+from chapter_problems import problems
+from chapters import LINK, ROOT, TASK, Chapter, ChapterError, chapter_paths, read, stub
+
+BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
+
+# Flat, without functions: a student who opens it shall be able to read it.
+INSTALL = """\
+# @title Run this cell first: it installs gm_lib, the course's library, where it is missing.
+import importlib
+import sys
+from importlib.metadata import version
+from importlib.util import find_spec
+
+wanted = "{version}"
+try:
+    import gm_lib
+
+    found = gm_lib.__version__
+except ImportError:
+    found = None
+
+if found != wanted:
+    # torch and numpy are named in the versions that are here, so that pip leaves them alone.
+    keep = " ".join(f"{{name}}=={{version(name)}}" for name in ("torch", "numpy") if find_spec(name))
+    %pip install -q "gm-lib @ git+https://github.com/{slug}@{branch}" {{keep}}
+    for name in [name for name in sys.modules if name.partition(".")[0] == "gm_lib"]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+    try:
+        import gm_lib
+
+        found = gm_lib.__version__
+    except ImportError:
+        raise ImportError(
+            "gm_lib could not be installed; pip says why above. It needs the network: offline, get a copy of "
+            "https://github.com/{slug} and run `pip install .` in its folder."
+        ) from None
+    if found != wanted:
+        raise ImportError(
+            f"gm_lib {{found}} is here, this notebook was made for {{wanted}}. Restart the kernel and run "
+            "this cell again; if that does not help, take the newest notebook from "
+            "https://github.com/{slug}"
+        )
+
+from gm_lib.runtime import device, profile
+
+print(f"gm_lib {{found}}, device: {{device()}}, profile: {{profile()}}")"""
+
+
+@dataclass(frozen=True)
+class Repository:
+    """Where the course lives: slug ("owner/name") and branch on GitHub, and the version of gm_lib there."""
+
+    slug: str
+    branch: str
+    version: str
+
+
+def repository(root: Path = ROOT) -> Repository:
+    """Return slug and branch as ``_config.yml`` has them, and the version of ``gm_lib``."""
+    config = yaml.safe_load((root / "_config.yml").read_text("utf-8"))["repository"]
+    slug = str(config["url"]).removeprefix("https://github.com/").removesuffix("/")
+    code = (root / "gm_lib" / "__init__.py").read_text("utf-8")
+    version = re.search(r'^__version__ = "([^"]+)"', code, re.M)
+    if version is None:
+        raise ChapterError('gm_lib/__init__.py: no line `__version__ = "…"` in it.')
+    return Repository(slug, str(config.get("branch", "main")), version[1])
+
+
+def student_notebook(chapter: Chapter, where: Repository) -> str:
+    """Return the student edition of a chapter, a notebook as JSON: the same bytes on every platform.
+
+    Raises ``SolutionError`` for a chapter in which ``problems`` finds some.
+    """
+    name = chapter.path.stem
+    cells = [_badge(name, where), *_chapter_cells(chapter, where)]
+    for cell, id in zip(cells, _ids(name, cells), strict=True):
+        cell["id"] = id
+    notebook = {
+        "cells": cells,
+        "metadata": {
+            "accelerator": "GPU",
+            "colab": {"gpuType": "T4", "name": f"{name}.ipynb", "provenance": [], "toc_visible": True},
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        },
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    nbformat.validate(nbformat.from_dict(notebook))
+    return json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+
+
+def _badge(name: str, where: Repository) -> dict[str, Any]:
+    url = f"https://colab.research.google.com/github/{where.slug}/blob/{where.branch}/notebooks/{name}.ipynb"
+    return _cell("markdown", f"[![Open in Colab]({BADGE})]({url})", ("badge",))
+
+
+def _chapter_cells(chapter: Chapter, where: Repository) -> Iterator[dict[str, Any]]:
+    installed = False
+    for cell in chapter.cells:
+        if cell.kind == "markdown":
+            yield _cell("markdown", rewrite_links(cell.source, chapter.path, where), cell.tags)
+            continue
+        if not installed:
+            install = INSTALL.format(version=where.version, slug=where.slug, branch=where.branch)
+            yield _cell("code", install, ("install", "remove-cell"))
+            installed = True
+        yield _cell("code", stub(cell.source), cell.tags)
+
+
+def _cell(kind: str, source: str, tags: tuple[str, ...]) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"tags": list(tags)} if tags else {}
+    if {"install", "hide-input", "remove-input"} & set(tags):
+        metadata["jupyter"] = {"source_hidden": True}
+    if "install" in tags:
+        metadata["cellView"] = "form"  # Colab shows the title in place of the code
+    cell = {"cell_type": kind, "metadata": metadata, "source": source.splitlines(keepends=True)}
+    return cell | ({"execution_count": None, "outputs": []} if kind == "code" else {})
+
+
+def _ids(name: str, cells: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield an id for each cell that stays the same when other cells come, go or change.
+
+    Exercises are called by their number, what the converter adds by its tag, every other cell by its content.
+    """
+    seen: Counter[str] = Counter()
+    exercise = ""
+    for cell in cells:
+        source, tags = "".join(cell["source"]), cell["metadata"].get("tags", [])
+        if cell["cell_type"] == "markdown" and (tasks := TASK.findall(source)):
+            exercise = tasks[-1][0].replace(".", "-")
+        if "exercise" in tags:
+            id = f"exercise-{exercise}"
+        elif "badge" in tags or "install" in tags:
+            id = tags[0]
+        else:
+            id = hashlib.sha256(f"{name}\n{cell['cell_type']}\n{source}".encode()).hexdigest()[:12]
+        seen[id] += 1
+        yield id if seen[id] == 1 else f"{id}-{seen[id]}"
+
+
+def rewrite_links(text: str, chapter: Path, where: Repository) -> str:
+    """Return prose with its relative links to .md files working from notebooks/.
+
+    Another chapter's becomes its notebook, any other page's its address in the repository.
+    """
+    root = chapter.parents[2]
+
+    def rewrite(match: re.Match[str]) -> str:
+        target, anchor = match[1], match[2] or ""
+        path = (chapter.parent / target).resolve()
+        if path.parent == chapter.parent.resolve():
+            return f"]({path.stem}.ipynb)"  # headings have other anchors in a notebook
+        page = path.relative_to(root.resolve()).as_posix()
+        return f"](https://github.com/{where.slug}/blob/{where.branch}/{page}{anchor})"
+
+    return LINK.sub(rewrite, text)
+
+
+def derive(root: Path = ROOT) -> dict[Path, str]:
+    """Return every notebook that the chapters give, by the file it belongs in.
+
+    Raises ``ChapterError`` with one line for each problem of a chapter.
+    """
+    where = repository(root)
+    notebooks, found = {}, []
+    for path in chapter_paths(root):
+        try:
+            chapter = read(path)
+        except ChapterError as error:
+            found.append(str(error))
+            continue
+        if faults := problems(chapter):
+            found += faults
+        else:
+            notebooks[root / "notebooks" / f"{path.stem}.ipynb"] = student_notebook(chapter, where)
+    if found:
+        raise ChapterError("\n".join(found))
+    return notebooks
+
+
+def drift(root: Path = ROOT) -> list[str]:
+    """Return one line for each file in notebooks/ that is not what the chapters give."""
+    notebooks = derive(root)
+    lines = [f"notebooks/{path.name}: its chapter is gone" for path in _leftovers(root, notebooks)]
+    for path, text in notebooks.items():
+        if not path.is_file():
+            lines.append(f"notebooks/{path.name}: is missing")
+        elif (old := path.read_text("utf-8")) != text:
+            lines.append(f"notebooks/{path.name}: {_first_difference(old, text)}")
+    return sorted(lines)
+
+
+def write(root: Path = ROOT) -> list[str]:
+    """Bring notebooks/ up to date; return one line for each file that was written or removed."""
+    notebooks = derive(root)
+    (root / "notebooks").mkdir(exist_ok=True)
+    done = []
+    for path in _leftovers(root, notebooks):
+        path.unlink()
+        done.append(f"removed notebooks/{path.name}: its chapter is gone")
+    for path, text in notebooks.items():
+        if not path.is_file() or path.read_text("utf-8") != text:
+            path.write_text(text, encoding="utf-8", newline="\n")
+            done.append(f"wrote notebooks/{path.name}")
+    return done
+
+
+def _leftovers(root: Path, notebooks: dict[Path, str]) -> list[Path]:
+    return sorted(set((root / "notebooks").glob("[0-9][0-9]_*.ipynb")) - set(notebooks))
+
+
+def _first_difference(old: str, new: str) -> str:
+    pairs = zip(old.split("\n"), new.split("\n"), strict=False)
+    line, found, wanted = next(((i, a, b) for i, (a, b) in enumerate(pairs, 1) if a != b), (0, "", ""))
+    if not line:
+        return "is shorter or longer than its chapter gives"
+    return f"line {line} is `{found.strip()[:60]}`, its chapter gives `{wanted.strip()[:60]}`"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; return its exit status: 0 done or up to date, 1 drift or a broken chapter."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; fail if notebooks/ is not what the chapters give"
+    )
+    check = parser.parse_args(arguments).check
+    try:
+        lines = drift() if check else write()
+    except (ChapterError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print("\n".join(lines) if lines else "notebooks/ is up to date")
+    if check and lines:
+        print("Run `make notebooks` and commit notebooks/; edit chapters, not notebooks.", file=sys.stderr)
+    return 1 if check and lines else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
