@@ -1,0 +1,55 @@
+"""The book's own Sphinx extension: what Jupyter Book does not do for these chapters.
+
+* ``cells``: an exercise shows its stub, then hints, check and solution; widgets are left out
+* ``page``: the buttons in a chapter's header, the footer, the coming chapters in the sidebar
+* ``assets``: MathJax and the student notebooks, so that nothing is loaded from another host
+* ``status``: the table of what was executed, when, and on which data
+
+Execution itself is the work of ``tools/execute.py``; here only the cache that it filled is chosen.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.config import Config
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tools"))
+
+import execution_cache
+from gm_book import assets, cells, page, status
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    execution_cache.prepare_environment()
+    app.connect("config-inited", choose_cache)
+    app.connect("config-inited", add_templates)
+    app.connect("builder-inited", assets.copy_mathjax)
+    app.connect("doctree-read", cells.show_exercises)
+    app.connect("doctree-read", cells.remove_widgets)
+    app.connect("doctree-read", cells.mark_boxes)
+    app.connect("doctree-read", cells.keep_punctuation)
+    app.connect("doctree-read", page.note_coming)
+    app.connect("env-updated", status.outdated)
+    app.add_node(cells.Fold, html=(cells.visit_fold, cells.depart_fold))
+    app.add_directive("chapter-status", status.ChapterStatus)
+    app.add_node(status.StatusTable)
+    app.add_post_transform(status.FillStatusTable)
+    # Before the theme drops the sidebar's empty parts, and after it has made its buttons.
+    app.connect("html-page-context", page.list_coming, priority=100)
+    app.connect("html-page-context", page.complete, priority=900)
+    app.connect("build-finished", assets.copy_notebooks)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def add_templates(app: Sphinx, config: Config) -> None:
+    config.templates_path.append(str(Path(__file__).parent / "templates"))
+
+
+def choose_cache(app: Sphinx, config: Config) -> None:
+    """Read outputs from the cache that belongs to the present library, lock, profile and data.
+
+    Another cache than last time makes Sphinx read every page again.
+    """
+    config.nb_execution_cache_path = str(execution_cache.cache_path(Path(app.srcdir)))

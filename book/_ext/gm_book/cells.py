@@ -1,0 +1,156 @@
+"""What the page shows of a chapter's cells.
+
+A chapter is executed with the solutions in it. The page shows an exercise as a reader meets it: the task, the
+stub to fill in, hints to open one by one, the check with what it printed, and the solution to open last.
+"""
+
+import re
+from collections.abc import Iterator
+
+from docutils import nodes
+from myst_nb.sphinx_ import NbMetadataCollector
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.writers.html5 import HTML5Translator
+
+from gm_lib.exercises.core import find
+from solutions import BEGIN, solved, stub
+
+LOGGER = logging.getLogger(__name__)
+TASK = re.compile(r"Exercise (\d+\.\d+)")
+INLINE = re.compile(r"`([^`]+)`|\$([^$]+)\$")
+
+PUNCTUATION = re.compile(r"[.,;:!?)\]]+(?=\s|$)")
+
+
+class Fold(nodes.General, nodes.Element):
+    """Something to open: a line with its ``name``, and under it what is hidden until the reader wants it."""
+
+
+def visit_fold(translator: HTML5Translator, node: Fold) -> None:
+    kind = node["name"].split()[0].lower()
+    translator.body.append(f'<details class="fold fold-{kind}"><summary>{node["name"]}</summary>\n')
+
+
+def depart_fold(translator: HTML5Translator, node: Fold) -> None:
+    translator.body.append("</details>\n")
+
+
+def show_exercises(app: Sphinx, document: nodes.document) -> None:
+    """Gather each exercise, from its task to its check, in a box, and fold its solution away."""
+    for task in list(document.findall(nodes.block_quote)):
+        match = TASK.match(task.astext())
+        if match is None:
+            continue
+        number = match[1]
+        members = _until_check(task, number)
+        if members is None:
+            LOGGER.warning(
+                "exercise %s has no cell with check(%r, …) after it", number, number, location=task
+            )
+            continue
+        parent = task.parent
+        box = nodes.container(classes=["exercise"], ids=[f"exercise-{number.replace('.', '-')}"])
+        parent.insert(parent.index(task), box)
+        solutions = [fold for member in members for fold in _show_stubs(member)]
+        for member in members:
+            parent.remove(member)
+        *before, check = members
+        box.extend([*before, *_hints(number), check, *solutions])
+    for code in _sources(document):
+        if BEGIN in code.astext():
+            LOGGER.warning("this solution belongs to no exercise, and would be seen", location=code)
+
+
+def remove_widgets(app: Sphinx, document: nodes.document) -> None:
+    """Leave out widgets (progress bars too): they would need a kernel, and scripts from another host."""
+    for container in list(document.findall(nodes.container)):
+        if container.get("nb_element") == "mime_bundle" and any(
+            "widget-view+json" in child.get("mime_type", "") for child in container.children
+        ):
+            container.parent.remove(container)
+    scripts = NbMetadataCollector.get_js_files(app.env, app.env.docname)
+    for key in [key for key in scripts if key.startswith("ipywidgets")]:
+        del scripts[key]
+
+
+def mark_boxes(app: Sphinx, document: nodes.document) -> None:
+    """Make a box of a quotation that opens with a bold word; the word ("Remember") becomes its class."""
+    for quote in document.findall(nodes.block_quote):
+        paragraph = quote.next_node(nodes.paragraph)
+        opening = next((child for child in paragraph or () if child.astext()), None)
+        if isinstance(opening, nodes.strong):
+            word = opening.astext().split()[0].strip(".:").lower()
+            quote["classes"] += ["box", f"box-{word}"]
+
+
+def keep_punctuation(app: Sphinx, document: nodes.document) -> None:
+    """Keep a formula and the comma or full stop after it on one line; a browser may break between the two."""
+    for formula in list(document.findall(nodes.math)):
+        parent = formula.parent
+        place = parent.index(formula)
+        after = parent[place + 1] if place + 1 < len(parent) else None
+        mark = PUNCTUATION.match(after) if isinstance(after, nodes.Text) else None
+        if mark and isinstance(after, nodes.Text):
+            parent.remove(after)
+            parent.remove(formula)
+            together = nodes.inline("", "", formula, nodes.Text(mark[0]), classes=["nowrap"])
+            parent.insert(place, [together, nodes.Text(after[mark.end() :])])
+
+
+def _until_check(task: nodes.Element, number: str) -> list[nodes.Node] | None:
+    """Return the siblings from the task to the cell that checks it; None if another part comes before."""
+    siblings = task.parent.children
+    members = [task]
+    for node in siblings[siblings.index(task) + 1 :]:
+        if isinstance(node, nodes.section) or (
+            isinstance(node, nodes.block_quote) and TASK.match(node.astext())
+        ):
+            return None
+        members.append(node)
+        if any(f'check("{number}"' in code.astext() for code in _sources(node)):
+            return members
+    return None
+
+
+def _sources(node: nodes.Node) -> Iterator[nodes.literal_block]:
+    """Yield the code of the cells in ``node``, or of the cell that it is."""
+    for container in node.findall(nodes.container):
+        if container.get("nb_element") == "cell_code_source":
+            yield from container.findall(nodes.literal_block)
+
+
+def _show_stubs(member: nodes.Node) -> Iterator[Fold]:
+    """Put stubs in the place of the solutions in one cell; yield the solutions, folded."""
+    for code in list(_sources(member)):
+        source = code.astext()
+        if BEGIN not in source:
+            continue
+        yield Fold(
+            "", nodes.container("", _code(solved(source), code), classes=["cell_input"]), name="Solution"
+        )
+        code.replace_self(_code(stub(source), code))
+
+
+def _code(text: str, like: nodes.literal_block) -> nodes.literal_block:
+    # Without the raw source, docutils would take the text for parsed inline markup and not highlight it.
+    return nodes.literal_block(text, text, **like.attributes)
+
+
+def _hints(number: str) -> list[nodes.Node]:
+    hints = find(number).hints
+    names = ["Hint"] if len(hints) == 1 else [f"Hint {place}" for place in range(1, len(hints) + 1)]
+    return [Fold("", _paragraph(text), name=name) for name, text in zip(names, hints, strict=True)]
+
+
+def _paragraph(text: str) -> nodes.paragraph:
+    """Return a hint as a paragraph; of markup it knows `code` and $mathematics$."""
+    paragraph = nodes.paragraph()
+    end = 0
+    for match in INLINE.finditer(text):
+        code, maths = match.groups()
+        paragraph += nodes.Text(text[end : match.start()])
+        paragraph += nodes.literal(code, code) if code else nodes.math(maths, maths)
+        end = match.end()
+    paragraph += nodes.Text(text[end:])
+    return paragraph

@@ -1,0 +1,107 @@
+"""The table of executed chapters: seconds, profile, data, date, versions, as ``execute.py`` recorded them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from jupyter_cache import get_cache
+from jupyter_cache.cache.db import NbCacheRecord
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util.docutils import SphinxDirective
+
+import execution_cache
+
+HEADER = ("Chapter", "Seconds", "Profile", "Data", "Executed")
+NOT_RECORDED = "not recorded"
+
+
+class StatusTable(nodes.General, nodes.Element):
+    """Stands for the table until every chapter has been read, and so executed."""
+
+
+class ChapterStatus(SphinxDirective):
+    """The directive ``chapter-status``: one row for each chapter in the table of contents."""
+
+    def run(self) -> list[nodes.Node]:
+        _pages(self.env).add(self.env.docname)
+        return [StatusTable()]
+
+
+class FillStatusTable(SphinxPostTransform):
+    """Put the table in its place."""
+
+    default_priority = 8  # before references are resolved
+
+    def run(self, **kwargs: Any) -> None:
+        for node in list(self.document.findall(StatusTable)):
+            node.replace_self(_table_and_versions(self.app, self.env.docname))
+
+
+def outdated(app: Sphinx, env: BuildEnvironment) -> Iterable[str]:
+    """Return the pages with the table: they are written anew whenever something was read anew."""
+    return sorted(_pages(env) & env.found_docs)
+
+
+def _pages(env: BuildEnvironment) -> set[str]:
+    pages: set[str] = vars(env).setdefault("gm_status_pages", set())
+    return pages
+
+
+def _table_and_versions(app: Sphinx, docname: str) -> list[nodes.Node]:
+    """Return a table with a row for each chapter and their sum, and the versions they were executed with."""
+    root = Path(app.srcdir)
+    cache = get_cache(app.config.nb_execution_cache_path)
+    rows = []
+    seconds = 0.0
+    versions: dict[str, list[str]] = {}
+    for path in execution_cache.book_chapters(root):
+        chapter = path.relative_to(root).with_suffix("").as_posix()
+        title = app.env.titles[chapter].astext()
+        link = nodes.reference(
+            "", title, refuri=app.builder.get_relative_uri(docname, chapter), internal=True
+        )
+        try:
+            record = cache.match_cache_notebook(execution_cache.read_chapter(path))
+        except KeyError:  # it failed, and the builder has said so
+            rows.append([link, *_texts("failed", "", "", "")])
+            continue
+        rows.append([link, *_texts(*_columns(record))])
+        seconds += record.data["execution_seconds"]
+        used = ", ".join(f"{name} {version}" for name, version in record.data.get("versions", {}).items())
+        versions.setdefault(used or NOT_RECORDED, []).append(title)
+    rows.append(_texts("All chapters", f"{seconds:.0f}", "", "", ""))
+    lines = (
+        [f"Versions: {used}"]
+        if len(versions) == 1
+        else [f"{', '.join(on)}: {used}" for used, on in versions.items()]
+    )
+    return [_as_table([_texts(*HEADER)], rows), *(nodes.paragraph(text=f"{line}.") for line in lines)]
+
+
+def _columns(record: NbCacheRecord) -> tuple[str, ...]:
+    """Return what is recorded of one execution, in the order of ``HEADER``."""
+    data = record.data
+    if "profile" not in data:  # executed by the builder itself, which notes the seconds only
+        profile = used = NOT_RECORDED
+    else:
+        profile = f"{data['profile']}, on {data['device']}"
+        used = "; ".join(data["data"]) or "none"
+    return f"{data['execution_seconds']:.0f}", profile, used, f"{record.created:%Y-%m-%d %H:%M} UTC"
+
+
+def _texts(*texts: str) -> list[nodes.Node]:
+    return [nodes.Text(text) for text in texts]
+
+
+def _as_table(head: list[list[nodes.Node]], body: list[list[nodes.Node]]) -> nodes.table:
+    group = nodes.tgroup("", *(nodes.colspec(colwidth=1) for _ in HEADER), cols=len(HEADER))
+    group += nodes.thead("", *map(_row, head))
+    group += nodes.tbody("", *map(_row, body))
+    return nodes.table("", group, classes=["colwidths-auto"])
+
+
+def _row(cells: list[nodes.Node]) -> nodes.row:
+    return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", cell)) for cell in cells))

@@ -1,0 +1,203 @@
+"""Execute the chapters of the book, several at a time, and keep their outputs for the builder.
+
+A chapter whose outputs are in the cache is skipped: only what changed is executed again, where changes in gm_lib,
+the lock, the profile and the data count too. A failing cell fails the command, after all else is done.
+"""
+
+import argparse
+import contextlib
+import json
+import multiprocessing
+import re
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn, JupyterCacheAbstract
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+import execution_cache
+
+# What every chapter's kernel is asked when the chapter is through. It is no cell of the chapter: its output
+# goes into the cache's record, from which the status page is made.
+RECORD_CELL = """
+import json, platform, sys
+from gm_lib.runtime import device, profile
+_loaded = {name: getattr(sys.modules.get(name), "__version__", None) for name in ("torch", "numpy", "gm_lib")}
+print(json.dumps({
+    "profile": profile(),
+    "device": str(device()),
+    "versions": {"python": platform.python_version(), **{k: v for k, v in _loaded.items() if v}},
+}))
+"""
+ANNOUNCEMENT = re.compile(r"^gm_lib\.data: (?P<what>.+)$", re.MULTILINE)
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass
+class Execution:
+    """What came of executing one chapter."""
+
+    notebook: nbformat.NotebookNode
+    seconds: float
+    record: dict[str, Any]
+    error: str | None
+
+
+def main() -> int:
+    """Run the command line; return the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "book", nargs="?", type=Path, default=Path(), help="the folder with _config.yml (here)"
+    )
+    parser.add_argument("--workers", type=int, default=2, help="chapters executed side by side (2)")
+    arguments = parser.parse_args()
+    if arguments.workers < 1:
+        parser.error(f"--workers must be 1 or more, not {arguments.workers}")
+    execution_cache.prepare_environment()
+    try:
+        look_ahead()
+        return execute_book(arguments.book.resolve(), workers=arguments.workers)
+    except KeyboardInterrupt:
+        print("\nInterrupted. What was finished is kept; the next run goes on from there.", file=sys.stderr)
+        return 130
+
+
+def look_ahead() -> None:
+    """Find or download the images before two chapters do so at once, and say which ones the book will use.
+
+    Broken data, or a profile that there is not, end the command here, with what gm_lib says about it.
+    """
+    from gm_lib.data import images
+    from gm_lib.runtime import profile
+
+    try:
+        profile()
+        images("mnist")
+    except (OSError, ValueError) as error:
+        raise SystemExit(str(error)) from error
+
+
+def execute_book(root: Path, *, workers: int) -> int:
+    """Execute the chapters that are not in the cache, and return the exit status: 1 if one of them failed."""
+    path = execution_cache.cache_path(root)
+    execution_cache.prune(path)
+    cache = get_cache(str(path))
+    stale = {}
+    for chapter in execution_cache.book_chapters(root):
+        notebook = execution_cache.read_chapter(chapter)
+        if _is_cached(cache, notebook):
+            print(f"{chapter.stem}: up to date", flush=True)
+        else:
+            stale[chapter] = notebook
+    failures = []
+    timeout = execution_cache.cell_timeout(root)
+    for done, (chapter, result) in enumerate(_run(stale, timeout, workers), start=1):
+        outcome = "failed after" if result.error else "executed in"
+        print(f"[{done}/{len(stale)}] {chapter.stem}: {outcome} {result.seconds:.0f} s", flush=True)
+        if result.error:
+            failures.append(f"{chapter.relative_to(root)}, {result.error}")
+        else:
+            _store(cache, chapter, result)
+    for failure in failures:
+        print(f"\nFailed: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _run(
+    notebooks: dict[Path, nbformat.NotebookNode], timeout: int, workers: int
+) -> Iterator[tuple[Path, Execution]]:
+    """Execute notebooks side by side; yield each as it is done."""
+    if not notebooks:
+        return
+    # Processes, each with a main thread: there nbclient can end its kernel when the command is interrupted.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(notebooks)), mp_context=context) as pool:
+        running = {pool.submit(execute, book, path, timeout): path for path, book in notebooks.items()}
+        try:
+            for future in as_completed(running):
+                yield running[future], future.result()
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def execute(notebook: nbformat.NotebookNode, chapter: Path, timeout: int) -> Execution:
+    """Execute one chapter in its own folder, in a new kernel."""
+    at = {"index": -1}
+
+    def remember(cell: nbformat.NotebookNode, cell_index: int) -> None:
+        at["index"] = cell_index
+
+    with_record = nbformat.from_dict(notebook)
+    with_record.cells = [*notebook.cells, nbformat.v4.new_code_cell(RECORD_CELL)]
+    client = NotebookClient(
+        with_record,
+        timeout=timeout,
+        store_widget_state=False,
+        record_timing=False,  # times in a cell's metadata would change the key it is found by
+        extra_arguments=["--log-level=CRITICAL"],
+        resources={"metadata": {"path": str(chapter.parent)}},
+        on_cell_execute=remember,
+    )
+    started = time.perf_counter()
+    error, record = None, {}
+    try:
+        client.execute()
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as exception:
+        error = _explain(exception, notebook, at["index"], timeout)
+    else:
+        record = json.loads(with_record.cells.pop()["outputs"][0]["text"])
+        record["data"] = announced_data(with_record)
+    return Execution(with_record, time.perf_counter() - started, record, error)
+
+
+def announced_data(notebook: nbformat.NotebookNode) -> list[str]:
+    """Return what the cells of an executed chapter printed about the data they used, each line once."""
+    printed = (
+        output["text"]
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if output["output_type"] == "stream" and output["name"] == "stdout"
+    )
+    return list(dict.fromkeys(match["what"] for text in printed for match in ANNOUNCEMENT.finditer(text)))
+
+
+def _is_cached(cache: JupyterCacheAbstract, notebook: nbformat.NotebookNode) -> bool:
+    with contextlib.suppress(KeyError):
+        cache.match_cache_notebook(notebook)
+        return True
+    return False
+
+
+def _store(cache: JupyterCacheAbstract, chapter: Path, result: Execution) -> None:
+    data = {"execution_seconds": result.seconds, **result.record}
+    bundle = CacheBundleIn(result.notebook, str(chapter), data=data)
+    cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+
+
+def _explain(exception: Exception, notebook: nbformat.NotebookNode, index: int, timeout: int) -> str:
+    """Return where a chapter failed and why, ready to be printed."""
+    if not 0 <= index < len(notebook.cells):
+        return f"outside of its cells\n\n{exception}"
+    where = f"cell {index + 1}, line {notebook.metadata['source_map'][index]}"
+    if isinstance(exception, CellExecutionError):
+        return f"{where}\n\n{ANSI.sub('', str(exception))}"
+    if isinstance(exception, CellTimeoutError):
+        why = f"ran for more than {timeout} s (execute: timeout in _config.yml)"
+    else:
+        why = "ended its kernel, perhaps for want of memory"
+    return f"{where}: {why}\n\n{notebook.cells[index].source}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
