@@ -22,8 +22,9 @@ def test_a_name_that_resembles_none_is_answered_without_a_guess() -> None:
 
 
 def test_the_wrong_case_is_recognized() -> None:
-    with pytest.raises(ValueError, match="did you mean 'mnist'"):
-        choose("data set", "MNIST", ["mnist", "digits"])
+    for name, known in (("MNIST", "mnist"), ("mnist", "MNIST")):
+        with pytest.raises(ValueError, match=f"did you mean '{known}'"):
+            choose("data set", name, [known, "digits"])
 
 
 @pytest.mark.parametrize("name", [None, 3, ("mnist",)])
