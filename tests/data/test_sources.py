@@ -3,6 +3,7 @@
 import errno
 import gzip
 import hashlib
+import logging
 import re
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -270,13 +271,15 @@ def test_a_disk_that_does_not_take_the_file_is_an_error_that_names_the_folder(
 
 
 def test_a_download_shows_its_progress_and_nothing_else(
-    cache: Path, server: Server, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    cache: Path, server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    said: list[logging.LogRecord] = []
+    monkeypatch.setattr(pooch.get_logger(), "handle", said.append)
     load_files(data_set(server.mirror("whole")))
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "100%" in captured.err
-    assert caplog.records == []
+    assert said == []
 
 
 def test_the_home_folder_is_not_spelt_out(
