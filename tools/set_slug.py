@@ -1,7 +1,7 @@
 """Set the repository's name on GitHub everywhere it is needed: ``python tools/set_slug.py you/your-repo``.
 
-The name stands in ``_config.yml``; links, badges and the notebooks follow it. Nothing is written when the name is
-malformed or a chapter is broken.
+The name stands in ``_config.yml``; links, badges and the notebooks follow it. Nothing is written when the
+name is malformed or a chapter is broken.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def valid_slug(text: str) -> str:
 def set_slug(new: str, root: Path = ROOT) -> list[str]:
     """Replace the present slug by ``new`` in every text file under ``root``; return what was changed.
 
-    Only where it follows GitHub's or Colab's address, lest a slug such as "book/chapters" be taken for a path.
+    Only behind GitHub's or Colab's address, lest a slug such as "book/chapters" be taken for a path.
 
     Raises ``ValueError`` for a malformed slug, ``ChapterError`` when the notebooks cannot be made anew.
     """

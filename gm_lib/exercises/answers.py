@@ -97,7 +97,7 @@ def tensor(value: Any, *, shape: Sequence[int] | None = None, name: str = "your 
 
 def is_close(value: Any, expected: Any, *, rtol: float = 1e-4, atol: float = 1e-5) -> bool:
     """Tell whether two numbers, arrays or tensors agree in shape, and within atol + rtol·|expected|."""
-    found, wanted = _double(value), _double(expected)
+    found, wanted = _doubles(value, expected)
     return found.shape == wanted.shape and torch.allclose(found, wanted, rtol=rtol, atol=atol)
 
 
@@ -120,7 +120,7 @@ def expect_close(
     for message, mistaken in (mistakes or {}).items():
         if is_close(value, mistaken, rtol=rtol, atol=atol):
             raise Wrong(message)
-    found, wanted = _double(value), _double(expected)
+    found, wanted = _doubles(value, expected)
     if found.shape != wanted.shape:
         raise Wrong(f"{name} should have shape {tuple(wanted.shape)}, and has shape {tuple(found.shape)}.")
     worst = int((found - wanted).abs().nan_to_num(nan=torch.inf).argmax())
@@ -172,8 +172,11 @@ def _short(value: Any, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _double(value: Any) -> torch.Tensor:
-    return torch.as_tensor(value).detach().cpu().to(torch.float64)
+def _doubles(*values: Any) -> list[torch.Tensor]:
+    """Return the values as tensors in double precision, complex if one of them is, on the CPU."""
+    tensors = [torch.as_tensor(value).detach().cpu() for value in values]
+    dtype = torch.complex128 if any(t.is_complex() for t in tensors) else torch.float64
+    return [t.to(dtype) for t in tensors]
 
 
 def _refuse_nothing(value: Any, name: str) -> None:
