@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gm_lib.choose import choose
-from gm_lib.data.sources import DataFile, DataSet, DownloadError, load_files
+from gm_lib.data.sources import DataFile, DataSet, DownloadError, find_folder, load_files
 
 # The checksums of the unpacked files, and of the .gz files that the mirrors give.
 _MNIST = DataSet(
@@ -98,6 +98,14 @@ def images(name: str = "mnist") -> ImageData:
     sizes = f"{len(data.train):,} train, {len(data.valid):,} valid, {len(data.test):,} test images"
     print(f"gm_lib.data: {announcement}: {sizes}.")
     return data
+
+
+def find_mnist() -> str | None:
+    """Say where MNIST lies on this machine, its files checked; None if it would have to be downloaded.
+
+    Raises what :func:`images` raises for a wrong ``GM_DATA`` and for broken files.
+    """
+    return load_files(_MNIST)[1] if find_folder(_MNIST) else None
 
 
 def _mnist() -> ImageData:

@@ -9,7 +9,6 @@ import hashlib
 import logging
 import os
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -68,31 +67,39 @@ def cache_folder() -> Path:
 
 
 def load_files(data_set: DataSet) -> tuple[list[bytes], str]:
-    """Return the contents of the files of ``data_set``, all checked, and the place they came from, for
-    people.
+    """Return the contents of the files of ``data_set``, all checked, and where they lie, written for people.
 
     Raises ``FileNotFoundError`` when GM_DATA holds only some of the files, ``OSError`` naming a file that is
     truncated or altered, or a cache that cannot be written, and :class:`DownloadError` when a file is not
     here and cannot be downloaded.
     """
-    given = data_folder()
-    if given is not None and _holds(given / data_set.folder, data_set.files):
-        folder, place = given / data_set.folder, f"$GM_DATA/{data_set.folder}"
-    else:
+    folder = find_folder(data_set)
+    if folder is None:
         folder = cache_folder() / data_set.folder
-        place = _without_home(folder)
-        _download_missing(data_set, folder)
-    return [_read(_find(folder, file), file) for file in data_set.files], place
+        _download(data_set, folder)
+    return [_read(_find(folder, file), file) for file in data_set.files], _for_people(folder, data_set)
 
 
-def _holds(folder: Path, files: Sequence[DataFile]) -> bool:
-    """Tell whether ``folder`` holds the files; raise an error that names the rest if it holds only some."""
-    missing = [file.name for file in files if not _find(folder, file).exists()]
-    if 0 < len(missing) < len(files):
-        raise FileNotFoundError(
-            f"{folder} lacks {', '.join(missing)} (plain or .gz). Add what is missing, or unset GM_DATA."
-        )
-    return not missing
+def find_folder(data_set: DataSet) -> Path | None:
+    """Return the folder on this machine that has all files of ``data_set``, in GM_DATA or the cache, or None.
+
+    Raises ``FileNotFoundError`` when GM_DATA is no folder, or holds only some of the files.
+    """
+    given, kept = data_folder(), cache_folder() / data_set.folder
+    if given is not None:
+        missing = _missing(given / data_set.folder, data_set)
+        if not missing:
+            return given / data_set.folder
+        if len(missing) < len(data_set.files):
+            raise FileNotFoundError(
+                f"{given / data_set.folder} lacks {', '.join(file.name for file in missing)} (plain or .gz). "
+                "Add what is missing, or unset GM_DATA."
+            )
+    return None if _missing(kept, data_set) else kept
+
+
+def _missing(folder: Path, data_set: DataSet) -> list[DataFile]:
+    return [file for file in data_set.files if not _find(folder, file).exists()]
 
 
 def _find(folder: Path, file: DataFile) -> Path:
@@ -124,24 +131,31 @@ def _broken(path: Path, found: str, expected: str) -> OSError:
     )
 
 
-def _download_missing(data_set: DataSet, folder: Path) -> None:
+def _download(data_set: DataSet, folder: Path) -> None:
     """Download into ``folder`` those files of ``data_set`` that are not there yet."""
-    missing = [file for file in data_set.files if not _find(folder, file).exists()]
-    if not missing:
-        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for file in _missing(folder, data_set):
+            _download_file(file, data_set, folder)
+    except DownloadError:
+        raise
+    except ValueError as error:
+        raise OSError(
+            f"{error}. Something seems to answer in the mirror's place: try another network, or put the "
+            f"files into FOLDER/{data_set.folder} and set GM_DATA=FOLDER."
+        ) from error
     except OSError as error:
-        raise _not_saved(data_set, folder, error) from error
-    for file in missing:
-        _download(data_set, file, folder)
+        raise type(error)(
+            f"{data_set.name} cannot be saved in {folder} ({error}). Make that folder writable and see "
+            f"that the disk is not full, or put the files into FOLDER/{data_set.folder} and set GM_DATA=FOLDER."
+        ) from error
 
 
-def _download(data_set: DataSet, file: DataFile, folder: Path) -> None:
+def _download_file(file: DataFile, data_set: DataSet, folder: Path) -> None:
     """Download ``file`` from the first mirror that gives it whole.
 
-    Raises :class:`DownloadError` when none could be reached or finished, and ``OSError`` when one answered
-    with something else than the file, or the disk did not take it: no better network helps there.
+    Raises :class:`DownloadError` when none could be reached or finished, ``ValueError`` when one answered
+    with something else than the file, and the ``OSError`` of a disk that does not take it.
     """
     name = f"{file.name}.gz"
     reasons, another_content = [], False
@@ -154,15 +168,8 @@ def _download(data_set: DataSet, file: DataFile, folder: Path) -> None:
         except ValueError:
             another_content = True
             reasons.append(f"{urlsplit(mirror).netloc}: what came has not the sha256 {file.gz_sha256}")
-        except OSError as error:
-            raise _not_saved(data_set, folder, error) from error
     message = f"{name} could not be downloaded ({'; '.join(reasons)})"
-    if another_content:
-        raise OSError(
-            f"{message}. Something seems to answer in the mirror's place: try another network, or put the "
-            f"files into FOLDER/{data_set.folder} and set GM_DATA=FOLDER."
-        )
-    raise DownloadError(message)
+    raise (ValueError if another_content else DownloadError)(message)
 
 
 def _retrieve(url: str, path: Path, sha256: str) -> None:
@@ -178,13 +185,6 @@ def _retrieve(url: str, path: Path, sha256: str) -> None:
         logger.setLevel(level)
 
 
-def _not_saved(data_set: DataSet, folder: Path, error: OSError) -> OSError:
-    return type(error)(
-        f"{data_set.name} cannot be saved in {folder} ({error}). Make that folder writable and see that the "
-        f"disk is not full, or put the files into FOLDER/{data_set.folder} and set GM_DATA=FOLDER."
-    )
-
-
 def _reason(error: requests.RequestException) -> str:
     """Say in a few words what stopped a download; the library's own words are a stack of nested objects."""
     if isinstance(error, requests.HTTPError) and error.response is not None:
@@ -196,6 +196,8 @@ def _reason(error: requests.RequestException) -> str:
     return "not reachable"
 
 
-def _without_home(path: Path) -> str:
-    """Write ``path`` with ``~`` for the home folder: nobody's account name belongs in a notebook."""
-    return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
+def _for_people(folder: Path, data_set: DataSet) -> str:
+    """Name ``folder`` without saying whose machine it is on: the line is read in published notebooks."""
+    if folder != cache_folder() / data_set.folder:
+        return f"$GM_DATA/{data_set.folder}"
+    return f"~/{folder.relative_to(Path.home())}" if folder.is_relative_to(Path.home()) else str(folder)

@@ -1,11 +1,12 @@
 import struct
+from pathlib import Path
 
 import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from gm_lib.data import ImageData, check_images, images
-from gm_lib.data.images import read_idx
+from gm_lib.data import ImageData, check_images, images, sources
+from gm_lib.data.images import find_mnist, read_idx
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +105,12 @@ def test_mnist_has_256_grey_levels(mnist: ImageData) -> None:
     levels = mnist.test.x * 255
     assert torch.equal(levels, levels.round())
     assert len(levels.unique()) == 256
+
+
+def test_mnist_is_found_where_it_is_and_nowhere_else(
+    mnist: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert find_mnist() == mnist.source
+    monkeypatch.delenv("GM_DATA", raising=False)
+    monkeypatch.setattr(sources, "cache_folder", lambda: Path("no such folder"))
+    assert find_mnist() is None
