@@ -58,11 +58,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise: number, difficulty (``●○○``), minutes, and the places of its two cells in the chapter."""
+    """One exercise: number, difficulty (``●○○``), minutes, and the places of its cells in the chapter.
+
+    ``given`` are the code cells between task and ``cell``, the one that holds the solution.
+    """
 
     id: str
     difficulty: str
     minutes: int
+    given: tuple[int, ...]
     cell: int
     check: int
 
@@ -83,6 +87,11 @@ class Chapter:
     def imports(self) -> str:
         """Return the code of the cells tagged ``imports``, on which every exercise stands."""
         return "\n\n".join(cell.source for cell in self.cells if "imports" in cell.tags)
+
+    def code(self, id: str) -> str:
+        """Return the code of exercise ``id``, with the solution: what is given, then its cell."""
+        exercise = self.exercises[id]
+        return "\n\n".join(self.cells[place].source for place in (*exercise.given, exercise.cell))
 
     def answer(self, id: str) -> str:
         """Return the expression that the check of exercise ``id`` is given, as Python."""
@@ -133,17 +142,19 @@ def check_call(source: str) -> tuple[str, ast.expr] | None:
 
 
 def _exercises(cells: Sequence[Cell]) -> Iterator[Exercise]:
-    """Yield each complete exercise: its task, then a cell tagged ``exercise``, the next code cell its check.
-
-    Cells between task and exercise are given with the task.
-    """
+    """Yield each complete exercise: task, then a cell tagged ``exercise``, the next code cell its check."""
     task: tuple[str, str, str] | None = None
+    given: list[int] = []
     for place, cell in enumerate(cells):
         if cell.kind == "markdown":
-            task = next(reversed(TASK.findall(cell.source)), task)
+            if tasks := TASK.findall(cell.source):
+                task, given = tasks[-1], []
         elif task and "exercise" in cell.tags:
+            id, difficulty, minutes = task
             check = next((i for i in range(place + 1, len(cells)) if cells[i].kind == "code"), place)
             call = check_call(cells[check].source)
-            if call is not None and call[0] == task[0]:
-                yield Exercise(task[0], task[1], int(task[2]), place, check)
+            if call is not None and call[0] == id:
+                yield Exercise(id, difficulty, int(minutes), tuple(given), place, check)
             task = None
+        else:
+            given.append(place)

@@ -1,0 +1,138 @@
+"""Each exercise of each chapter: reference, other right ways, stub and known mistakes get their verdicts.
+
+Reference and stub are taken from the chapter, the rest from ``cases_NN.py``, which holds for each exercise
+
+    RIGHT = {"8.2": [answer, ...]}                                      at least two other right ways
+    WRONG = {"8.2": [(answer, "a piece of the message"), ...]}          at least three mistakes
+"""
+
+import functools
+import importlib.util
+import random
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import torch
+
+from chapters import Chapter, chapter_paths, read, solved, stub
+from gm_lib.exercises import check
+from gm_lib.exercises.core import Exercise, all_exercises
+from gm_lib.runtime import forked_rng
+
+CHAPTERS = [read(path) for path in chapter_paths()]
+DIFFICULTIES = {"●○○", "●●○", "●●●"}
+
+
+def declared() -> dict[str, Exercise]:
+    """The exercises that gm_lib declares, without those that other tests may have."""
+    return {
+        id: e
+        for id, e in all_exercises().items()
+        if e.checker.__module__.startswith("gm_lib.exercises.chapter_")
+    }
+
+
+@functools.cache
+def cases(chapter: int) -> Any:
+    path = Path(__file__).with_name(f"cases_{chapter:02d}.py")
+    if not path.is_file():
+        return SimpleNamespace(RIGHT={}, WRONG={})
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@functools.cache
+def imported(chapter: Chapter) -> dict[str, Any]:
+    """The names that a notebook has after the cells tagged `imports`."""
+    names: dict[str, Any] = {"__name__": "__main__"}
+    with forked_rng(), mpl.rc_context():
+        exec(compile(chapter.imports(), f"<imports of {chapter.path.name}>", "exec"), names)
+    return names
+
+
+def run(chapter: Chapter, id: str, code: str) -> Any:
+    """The answer that `check` is given when the exercise's cell holds `code`."""
+    names = dict(imported(chapter))
+    with forked_rng(0):
+        exec(compile(code, f"<exercise {id}>", "exec"), names)
+        return eval(chapter.answer(id), names)
+
+
+def answers() -> Iterator[Any]:
+    for chapter in CHAPTERS:
+        module = cases(chapter.number)
+        for id in chapter.exercises:
+            yield pytest.param(chapter, id, "reference", None, "✓", id=f"{id}-reference")
+            yield pytest.param(chapter, id, "stub", None, "· {id}: not attempted yet", id=f"{id}-stub")
+            for i, answer in enumerate(module.RIGHT.get(id, [])):
+                yield pytest.param(chapter, id, "right", answer, "✓", id=f"{id}-right{i}")
+            for i, (answer, piece) in enumerate(module.WRONG.get(id, [])):
+                yield pytest.param(chapter, id, "wrong", answer, piece, id=f"{id}-wrong{i}")
+
+
+def global_state() -> list[Any]:
+    return [
+        random.getstate(),
+        [np.asarray(part).tolist() for part in np.random.get_state()],  # noqa: NPY002
+        torch.get_rng_state().tolist(),
+        torch.get_default_dtype(),
+        torch.is_grad_enabled(),
+        torch.get_num_threads(),
+    ]
+
+
+@pytest.mark.parametrize(("chapter", "id", "kind", "answer", "message"), list(answers()))
+def test_every_answer_gets_its_verdict(chapter, id, kind, answer, message, capsys, monkeypatch):
+    if kind == "reference":
+        answer = run(chapter, id, solved(chapter.code(id)))
+    elif kind == "stub":
+        answer = run(chapter, id, stub(chapter.code(id)))
+    capsys.readouterr()
+
+    state = global_state()
+    check(id, answer)
+    assert global_state() == state
+    verdict = capsys.readouterr().out.strip().splitlines()[-1]
+    mark = {"stub": "·", "wrong": "✗"}.get(kind, "✓")
+    assert verdict.startswith(f"{mark} {id}: ")
+    assert message.format(id=id) in verdict
+
+    monkeypatch.setenv("GM_STRICT", "1")
+    if mark == "✓":
+        check(id, answer)
+    else:
+        with pytest.raises(AssertionError, match=re.escape(verdict)):
+            check(id, answer)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.path.stem)
+def test_every_exercise_is_complete(chapter):
+    module = cases(chapter.number)
+    assert 5 <= len(chapter.exercises) <= 8
+    for id, exercise in chapter.exercises.items():
+        assert exercise.difficulty in DIFFICULTIES
+        assert 1 <= exercise.minutes <= 30
+        assert declared()[id].checker.__module__ == f"gm_lib.exercises.chapter_{chapter.number:02d}"
+        assert 1 <= len(declared()[id].hints) <= 3
+        assert len(module.RIGHT[id]) >= 2, f"{id}: give at least two other right ways"
+        assert len(module.WRONG[id]) >= 3, f"{id}: give at least three mistakes"
+        assert all(len(piece) >= 4 for _, piece in module.WRONG[id]), f"{id}: tell a mistake by more"
+
+
+def test_every_check_belongs_to_an_exercise_of_a_chapter():
+    in_chapters = {id for chapter in CHAPTERS for id in chapter.exercises}
+    in_cases = {
+        id for chapter in CHAPTERS for id in {**cases(chapter.number).RIGHT, **cases(chapter.number).WRONG}
+    }
+    assert set(declared()) == in_chapters
+    assert in_cases == in_chapters
