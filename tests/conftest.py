@@ -29,11 +29,7 @@ def _away_from_this_machine(
         monkeypatch.delenv(name, raising=False)
     empty = tmp_path_factory.getbasetemp() / "no-cache"
     monkeypatch.setattr(sources, "cache_folder", lambda: empty)
-    _disconnect(monkeypatch)
-
-
-def _disconnect(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing be downloaded: the only mirror is a port of this machine where nobody listens."""
+    # Nobody listens on this port of the machine, so nothing is ever downloaded.
     offline = dataclasses.replace(images_module._MNIST, mirrors=("http://127.0.0.1:9/",))
     monkeypatch.setattr(images_module, "_MNIST", offline)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

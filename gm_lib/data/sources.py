@@ -146,8 +146,8 @@ def _download(data_set: DataSet, folder: Path) -> None:
         ) from error
     except OSError as error:
         raise type(error)(
-            f"{data_set.name} cannot be saved in {folder} ({error}). Make that folder writable and see "
-            f"that the disk is not full, or put the files into FOLDER/{data_set.folder} and set GM_DATA=FOLDER."
+            f"{data_set.name} cannot be saved in {folder} ({error}). Make that folder writable and see that "
+            f"the disk is not full, or put the files into FOLDER/{data_set.folder} and set GM_DATA=FOLDER."
         ) from error
 
 
