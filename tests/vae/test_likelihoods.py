@@ -99,6 +99,23 @@ def test_log_prob_broadcasts_over_draws_and_gives_one_number_per_example(name):
     torch.testing.assert_close(log_p[5, 2], model.log_prob(x[2], params[5, 2]), rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["discretized_logistic", "categorical"])
+def test_the_mean_weighs_each_level_by_its_probability(name):
+    model = likelihood(name, (1,))
+    levels = (torch.arange(256, dtype=torch.float64) / 255).unsqueeze(-1)
+    for params in (torch.tensor([0.4, -2.5]), torch.tensor([1.1, -1.0]), torch.tensor([0.0, -5.0])):
+        params = params.double() if name == "discretized_logistic" else torch.randn(256, dtype=torch.float64)
+        expected = (model.log_prob(levels, params.expand(256, -1)).exp() * levels[:, 0]).sum()
+        torch.testing.assert_close(model.mean(params)[0], expected)
+
+
+def test_a_logistic_narrower_or_wider_than_the_bounds_is_held_at_them():
+    model, x = DiscretizedLogistic((1,)), torch.tensor([0.2])
+    for extreme, held in ((-9.0, -8.0), (9.0, 8.0)):
+        outside, inside = (model.log_prob(x, torch.tensor([0.2, s])) for s in (extreme, held))
+        assert torch.equal(outside, inside)
+
+
 @pytest.mark.parametrize("name", LIKELIHOODS)
 def test_the_mean_is_the_mean_of_the_samples(name):
     model = likelihood(name, SHAPE)

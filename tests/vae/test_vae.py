@@ -65,6 +65,12 @@ class _ElboOf(torch.nn.Module):
         return self.model.elbo(x)
 
 
+def test_the_decoder_mirrors_the_hidden_layers_of_the_encoder():
+    model = digit_vae(hidden=(32, 16), latent_dim=2)
+    sizes = [tuple(p.shape) for name, p in model.named_parameters() if name.endswith("weight")]
+    assert sizes == [(32, 784), (16, 32), (4, 16), (16, 2), (32, 16), (784, 32)]
+
+
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_an_update_leaves_a_gradient_on_every_parameter_and_moves_it(likelihood):
     model = digit_vae(likelihood=likelihood, hidden=8, latent_dim=2)
