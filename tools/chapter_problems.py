@@ -179,7 +179,7 @@ class _Names(ast.NodeVisitor):
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         self._visit_all(*node.decorator_list, node.returns)
-        self._visit_function(node.args, node.body)
+        self._visit_function(node.args, node.body, node.name)
         self.bound.add(node.name)
 
     visit_AsyncFunctionDef = visit_FunctionDef
@@ -189,7 +189,7 @@ class _Names(ast.NodeVisitor):
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         self._visit_all(*node.decorator_list, *node.bases, *node.keywords)
-        self._visit_inner(self.bound, *node.body)
+        self._visit_inner(self.bound | {node.name}, *node.body)
         self.bound.add(node.name)
 
     def visit_ListComp(self, node: Comprehension) -> None:
@@ -199,12 +199,12 @@ class _Names(ast.NodeVisitor):
 
     visit_SetComp = visit_DictComp = visit_GeneratorExp = visit_ListComp
 
-    def _visit_function(self, args: ast.arguments, body: Sequence[ast.AST]) -> None:
+    def _visit_function(self, args: ast.arguments, body: Sequence[ast.AST], name: str = "") -> None:
         every = [*args.posonlyargs, *args.args, *args.kwonlyargs, *filter(None, (args.vararg, args.kwarg))]
         self._visit_all(*args.defaults, *args.kw_defaults, *(a.annotation for a in every))
         names = [n for statement in body for n in ast.walk(statement) if isinstance(n, ast.Name)]
         local = {n.id for n in names if isinstance(n.ctx, ast.Store)} | {a.arg for a in every}
-        self._visit_inner(self.bound | local, *body)
+        self._visit_inner(self.bound | local | {name}, *body)
 
     def _visit_inner(self, bound: set[str], *nodes: ast.AST | None) -> None:
         inner = _Names(bound)

@@ -241,7 +241,7 @@ def _first_difference(old: str, new: str) -> str:
     return f"line {line} is `{found.strip()[:60]}`, its chapter gives `{wanted.strip()[:60]}`"
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     """Run the command; return its exit status: 0 done or up to date, 1 drift or a broken chapter."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -251,7 +251,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     check = parser.parse_args(arguments).check
     try:
-        lines = drift() if check else write()
+        lines = drift(root) if check else write(root)
     except (ChapterError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

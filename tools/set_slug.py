@@ -72,14 +72,14 @@ def _is_text(path: Path) -> bool:
         return False
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     """Run the command; return its exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("slug", metavar="OWNER/NAME", help="the repository's name on GitHub")
     try:
-        changed = set_slug(parser.parse_args(arguments).slug)
+        changed = set_slug(parser.parse_args(arguments).slug, root)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

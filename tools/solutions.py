@@ -53,8 +53,10 @@ def stub(source: str) -> str:
     Raises ``SolutionError`` when markers are unmatched or misplaced, or the stub would not run.
     """
     lines = source.split("\n")
-    for region in reversed(_regions(source)):
-        lines[region.begin - 1 : region.end] = [" " * region.indent + line for line in _replacement(region)]
+    regions = _regions(source)
+    for region in reversed(regions):
+        instead = [" " * region.indent + line for line in _replacement(region, regions)]
+        lines[region.begin - 1 : region.end] = instead
     return "\n".join(lines)
 
 
@@ -69,14 +71,16 @@ def student_names(source: str) -> set[str]:
     return names
 
 
-def _replacement(region: _Region) -> list[str]:
+def _replacement(region: _Region, regions: Sequence[_Region]) -> list[str]:
     assigned = _assigned(region.statements)
     if not region.in_function:
         return [f"{name} = ..." for name in assigned if not name.startswith("_")]
     # Given lines below may use what the solution assigns: without the names they would look like mistakes.
-    function = region.around[-1]
-    below = [n for n in ast.walk(function) if isinstance(n, ast.Name) and n.lineno > region.end]
-    needed = {name.id for name in below}
+    names = [node for node in ast.walk(region.around[-1]) if isinstance(node, ast.Name)]
+    given = [
+        n for n in names if n.lineno > region.end and not any(r.begin < n.lineno < r.end for r in regions)
+    ]
+    needed = {name.id for name in given if isinstance(name.ctx, ast.Load)}
     return [*(f"{n} = ..." for n in assigned if n in needed), f'raise NotImplementedError("{YOUR_TURN}")']
 
 
@@ -118,7 +122,7 @@ def _region(source: str, tree: ast.Module, begin: int, end: int) -> _Region:
     covered = {n for s in statements for n in range(_first_line(s), _last_line(s) + 1)}
     left_over = [n for n in range(begin + 1, end) if n not in covered and _is_code(lines[n - 1])]
     indents = {len(lines[n - 1]) - len(lines[n - 1].lstrip()) for n in (begin, end)}
-    indents |= {s.col_offset for s in statements if _first_line(s) not in {_last_line(o) for o in statements}}
+    indents |= {s.col_offset for s in statements if _begins_line(s, lines)}
     if not statements or left_over or len(indents) != 1:
         raise SolutionError(f"{where} must be whole statements, and both markers be indented as they are.")
     region = _Region(begin, end, indents.pop(), statements, around)
@@ -157,6 +161,10 @@ def _block(
 
 def _is_code(line: str) -> bool:
     return bool(line.strip()) and not line.strip().startswith("#")
+
+
+def _begins_line(statement: ast.stmt, lines: Sequence[str]) -> bool:
+    return not lines[statement.lineno - 1].encode()[: statement.col_offset].strip()
 
 
 def _first_line(statement: ast.stmt) -> int:
