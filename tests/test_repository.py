@@ -270,7 +270,7 @@ def code_of(page: str) -> str:
     """Return what a guide shows as code, or a script without its comments."""
     text = (ROOT / page).read_text("utf-8")
     if page.endswith(".md"):
-        return "\n".join(re.findall(r"`[^`\n]+`|^```$.*?^```$", text, flags=re.MULTILINE | re.DOTALL))
+        return "\n".join(re.findall(r"`[^`\n]+`|^```sh$.*?^```$", text, flags=re.MULTILINE | re.DOTALL))
     return re.sub(r"^\s*#.*", "", text, flags=re.MULTILINE)
 
 
@@ -284,7 +284,7 @@ def test_every_make_command_that_is_named_exists(page):
 
 def test_the_readme_gives_the_two_commands():
     block = re.search(
-        r"^```\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), flags=re.MULTILINE | re.DOTALL
+        r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), flags=re.MULTILINE | re.DOTALL
     )[1]
     assert block.splitlines()[-2:] == ["make book", "make test"]
 
