@@ -254,6 +254,27 @@ def test_running_notebooks_needs_no_package_of_the_book_or_the_tests():
     assert core & extras == set()
 
 
+def test_the_library_imports_only_what_it_asks_to_be_installed():
+    imported = set()
+    for path in (ROOT / "gm_lib").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                imported.add(node.module.partition(".")[0])
+    foreign = imported - sys.stdlib_module_names - {"gm_lib"}
+    comes_with = {  # parts of, or met in the interface of, what is asked for
+        "sklearn": "scikit-learn",
+        "IPython": "ipywidgets",
+        "PIL": "matplotlib",
+        "cycler": "matplotlib",
+        "packaging": "pooch",
+        "requests": "pooch",
+    }
+    core = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
+    assert {name for name in foreign if comes_with.get(name, name) not in core} == set()
+
+
 # --- commands
 
 
