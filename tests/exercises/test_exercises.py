@@ -52,17 +52,17 @@ def cases(chapter: int) -> Any:
 
 
 @functools.cache
-def imported(chapter: Chapter) -> dict[str, Any]:
+def imported(path: Path) -> dict[str, Any]:
     """The names that a notebook has after the cells tagged `imports`."""
     names: dict[str, Any] = {"__name__": "__main__"}
     with forked_rng(), mpl.rc_context():
-        exec(compile(chapter.imports(), f"<imports of {chapter.path.name}>", "exec"), names)
+        exec(compile(read(path).imports(), f"<imports of {path.name}>", "exec"), names)
     return names
 
 
 def run(chapter: Chapter, id: str, code: str) -> Any:
     """The answer that `check` is given when the exercise's cell holds `code`."""
-    names = dict(imported(chapter))
+    names = dict(imported(chapter.path))
     with forked_rng(0):
         exec(compile(code, f"<exercise {id}>", "exec"), names)
         return eval(chapter.answer(id), names)
