@@ -149,9 +149,9 @@ def fit(
                     saved = run.step
         except KeyboardInterrupt:
             pass
-        run.history.interrupted = run.step < steps
         if folder and saved < run.step:
             _save(run, folder)
+        run.history.interrupted = run.step < steps
         if run.pending:
             _add(run, _mean_since_record(run, run.pending))
     model.eval()
@@ -218,7 +218,7 @@ def _save(run: _Run, folder: Path) -> None:
         "optimizers": {name: optimizer.state_dict() for name, optimizer in run.optimizers.items()},
         "batches": run.batches.state_dict() if hasattr(run.batches, "load_state_dict") else None,
         "rng": _rng_state(run.device),
-        "history": dataclasses.asdict(run.history) | {"interrupted": False},
+        "history": dataclasses.asdict(run.history),
         "window": run.window.cpu(),
     }
     save_checkpoint(folder, run.model, step=run.step, state=state)

@@ -166,7 +166,7 @@ def test_an_interrupt_while_saving_leaves_the_checkpoint_before(
 def test_a_place_that_cannot_hold_a_checkpoint_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(
-        OSError, match="could not save .*file/run/checkpoint-0000001: .* no earlier checkpoint"
+        OSError, match=r"could not save .*file/run/checkpoint-0000001: .* no earlier checkpoint"
     ):
         save_checkpoint(tmp_path / "file" / "run", NoisyModel(), step=1, state={})
 

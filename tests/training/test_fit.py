@@ -274,6 +274,14 @@ def test_terms_that_change_between_steps_are_an_error(other: str) -> None:
         train(Scripted(terms))
 
 
+def test_a_term_that_goes_missing_is_an_error() -> None:
+    def terms(step: int) -> dict[str, Tensor]:
+        return {"loss": torch.tensor(1.0)} | ({"kl": torch.tensor(1.0)} if step != 13 else {})
+
+    with pytest.raises(ValueError, match=r"step 13: .*\['loss'\], but \['kl', 'loss'\] before"):
+        train(Scripted(terms))
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_a_value_that_is_not_finite_stops_with_its_step_and_term(value: float) -> None:
     def terms(step: int) -> dict[str, Tensor]:
@@ -295,7 +303,7 @@ def test_nothing_is_saved_after_a_value_that_is_not_finite(tmp_path: Path) -> No
 
 
 def test_an_evaluation_that_is_not_finite_or_takes_a_name_is_an_error() -> None:
-    with pytest.raises(FloatingPointError, match="step 20: evaluate.* nan as 'score'"):
+    with pytest.raises(FloatingPointError, match=r"step 20: evaluate.* nan as 'score'"):
         train(NoisyModel(), evaluate=lambda model: {"score": float("nan")}, evaluate_every=20)
     with pytest.raises(ValueError, match="'loss', a name that is taken"):
         train(NoisyModel(), evaluate=lambda model: {"loss": 1.0}, evaluate_every=20)
@@ -330,7 +338,7 @@ def test_a_setting_that_json_cannot_hold_is_named() -> None:
 
 @pytest.mark.parametrize("model", [nn.Linear(2, 2), object(), None])
 def test_what_cannot_be_trained_is_refused(model: Any) -> None:
-    with pytest.raises(TypeError, match="cannot be trained: fit needs an nn.Module"):
+    with pytest.raises(TypeError, match=r"cannot be trained: fit needs an nn.Module"):
         train(model)
 
 
@@ -465,6 +473,7 @@ def test_ctrl_c_finishes_the_step_and_the_run_can_go_on_as_if_it_had_not_been(
     )
     assert stopped.interrupted
     assert stopped.steps.tolist() == [10, 20, 30, 33]
+    assert not train(NoisyModel(), out=tmp_path / "stopped", steps=33).interrupted
     resumed = train(NoisyModel(), out=tmp_path / "stopped")
     assert not resumed.interrupted
     assert resumed.rows == straight.rows
@@ -541,7 +550,7 @@ def test_a_folder_that_cannot_be_made_stops_before_the_first_step(
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    with pytest.raises(PermissionError, match="cannot write into .*: Permission denied"):
+    with pytest.raises(PermissionError, match=r"cannot write into .*: Permission denied"):
         train(NoisyModel(), out=tmp_path / "locked")
 
 

@@ -1,0 +1,64 @@
+"""Sliders for a notebook."""
+
+import inspect
+import os
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets
+from IPython import get_ipython
+
+from gm_lib.choose import choose
+
+Range = tuple[float, float] | tuple[float, float, float]
+
+
+def slide(draw: Callable[..., Any], **sliders: Range | list[Any]) -> ipywidgets.interactive | None:
+    """Return sliders that call ``draw`` with their values, at once and whenever one is moved.
+
+    Each keyword is an argument of ``draw`` and becomes a slider (a tuple: least, most, and perhaps the step)
+    or a menu (a list). Sliders start at the argument's default value, if it has one, else in the middle. End
+    a cell with the call, so that the notebook shows what it returns.
+
+    Without a notebook ``draw`` is called once, with the values that the sliders would start at. While the
+    book is being built (``GM_STRICT=1``) nothing is drawn, since a page has no kernel to answer its sliders:
+    there a figure of its own takes their place. Both return ``None``.
+
+    Raises ``ValueError`` for a name that is no argument of ``draw``, a missing one, or a range that is none.
+    """
+    _check(draw, sliders)
+    if os.environ.get("GM_STRICT", "") not in ("", "0"):
+        return None
+    if not _in_notebook():
+        draw(**{name: _first_value(draw, name, values) for name, values in sliders.items()})
+        return None
+    return ipywidgets.interactive(draw, **sliders)
+
+
+def _check(draw: Callable[..., Any], sliders: dict[str, Any]) -> None:
+    arguments = inspect.signature(draw).parameters
+    for name, values in sliders.items():
+        choose("argument of draw", name, arguments)
+        if isinstance(values, list) and values:
+            continue
+        numbers = isinstance(values, tuple) and all(isinstance(value, (int, float)) for value in values)
+        if not (
+            numbers and len(values) in (2, 3) and values[0] < values[1] and min(values[2:], default=1) > 0
+        ):
+            raise ValueError(
+                f"{name}={values!r} is no slider: give (least, most) or (least, most, step), "
+                "with least < most and step > 0, or a list to choose from."
+            )
+    for name, argument in arguments.items():
+        if name not in sliders and argument.default is inspect.Parameter.empty:
+            raise ValueError(f"draw needs {name!r}: give it a slider, for example {name}=(0.0, 1.0).")
+
+
+def _in_notebook() -> bool:
+    return hasattr(get_ipython(), "kernel")
+
+
+def _first_value(draw: Callable[..., Any], name: str, values: Any) -> Any:
+    """Return the value that ipywidgets would start this slider at."""
+    default = inspect.signature(draw).parameters[name].default
+    return ipywidgets.interactive.widget_from_abbrev(values, default).value

@@ -1,0 +1,89 @@
+"""Sliders: a callback that holds at every extreme, and nothing drawn where no kernel could answer."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gm_lib import widgets
+from gm_lib.widgets import slide
+
+
+@pytest.fixture(autouse=True)
+def _outside_the_book(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GM_STRICT", raising=False)
+
+
+@pytest.fixture
+def in_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(widgets, "_in_notebook", lambda: True)
+
+
+Calls = list[tuple[float, int, str]]
+
+
+def drawing() -> tuple[Callable[..., None], Calls]:
+    """A callback, and the list of what it was called with."""
+    calls: Calls = []
+
+    def draw(z: float = 1.0, k: int = 3, kind: str = "mean") -> None:
+        calls.append((z, k, kind))
+
+    return draw, calls
+
+
+SLIDERS: dict[str, Any] = {"z": (-3.0, 3.0), "k": (1, 9, 2), "kind": ["mean", "draw"]}
+
+
+@pytest.mark.usefixtures("in_notebook")
+def test_moving_a_slider_draws_at_its_every_extreme() -> None:
+    draw, calls = drawing()
+    control = slide(draw, **SLIDERS)
+    assert calls == [(1.0, 3, "mean")]
+    z, k, kind, _ = control.children
+    extremes = set(itertools.product((-3.0, 3.0), (1, 9), ("mean", "draw")))
+    for z.value, k.value, kind.value in sorted(extremes):
+        pass  # the assignment moves the sliders
+    assert extremes <= set(calls)
+
+
+@pytest.mark.usefixtures("in_notebook")
+def test_sliders_have_the_range_and_step_that_was_asked_for() -> None:
+    z, k, kind, _ = slide(drawing()[0], **SLIDERS).children
+    assert (z.min, z.max, z.value) == (-3.0, 3.0, 1.0)
+    assert (k.min, k.max, k.step, k.value) == (1, 9, 2, 3)
+    assert kind.options == ("mean", "draw")
+    assert [control.description for control in (z, k, kind)] == ["z", "k", "kind"]
+
+
+def test_without_a_notebook_it_draws_once_where_the_sliders_would_start() -> None:
+    draw, calls = drawing()
+    assert slide(draw, **SLIDERS) is None
+    assert calls == [(1.0, 3, "mean")]
+    calls.clear()
+    slide(lambda a, b: calls.append((a, b)), a=(0.0, 4.0), b=["x", "y"])
+    assert calls == [(2.0, "x")]
+
+
+@pytest.mark.usefixtures("in_notebook")
+def test_while_the_book_is_built_nothing_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GM_STRICT", "1")
+    draw, calls = drawing()
+    assert slide(draw, **SLIDERS) is None
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    "values", [(3, 1), (1, 1), (1,), (1, 2, 0), (1, 2, -1), (1, 2, 3, 4), ("a", "b"), [], 5, None]
+)
+def test_a_range_that_is_none_is_named(values: Any) -> None:
+    with pytest.raises(ValueError, match=r"z=.* is no slider"):
+        slide(drawing()[0], z=values)
+
+
+def test_a_slider_for_no_argument_and_an_argument_without_slider_are_named() -> None:
+    with pytest.raises(ValueError, match="unknown argument of draw 'kinds'; did you mean 'kind'"):
+        slide(drawing()[0], kinds=["mean"])
+    with pytest.raises(ValueError, match="draw needs 'b': give it a slider"):
+        slide(lambda a, b: None, a=(0, 1))
