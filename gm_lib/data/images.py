@@ -127,7 +127,8 @@ def _digits() -> ImageData:
 
     bunch = load_digits()
     small = torch.from_numpy(bunch.images).float().unsqueeze(1) / 16
-    x = F.pad(F.interpolate(small, size=(20, 20), mode="bilinear", align_corners=False), (4, 4, 4, 4))
+    large = F.interpolate(small, size=(20, 20), mode="bilinear", align_corners=False)
+    x = F.pad((large * 255).round() / 255, (4, 4, 4, 4))  # MNIST's 256 grey levels
     y = torch.from_numpy(bunch.target).long()
     turn = torch.arange(len(x)) % 6  # every sixth is for testing, the one after it for validation
     test, valid, train = turn == 0, turn == 1, turn > 1

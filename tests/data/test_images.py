@@ -101,10 +101,17 @@ def test_mnist_has_its_published_first_labels_mean_and_deviation(mnist: ImageDat
     assert pixels.std().item() == pytest.approx(0.3081, abs=5e-5)
 
 
+def has_256_levels(x: torch.Tensor) -> bool:
+    levels = (x * 255).round()
+    return torch.equal(levels / 255, x) and levels.min() == 0 and levels.max() == 255
+
+
+def test_images_have_256_grey_levels(digits: ImageData) -> None:
+    assert has_256_levels(digits.train.x)
+
+
 def test_mnist_has_256_grey_levels(mnist: ImageData) -> None:
-    levels = mnist.test.x * 255
-    assert torch.equal(levels, levels.round())
-    assert len(levels.unique()) == 256
+    assert has_256_levels(mnist.train.x)
 
 
 def test_mnist_is_found_where_it_is_and_nowhere_else(

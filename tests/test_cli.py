@@ -1,0 +1,416 @@
+"""The command line, as a user meets it. Trainings are a few steps on scikit-learn's digits."""
+
+import inspect
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from gm_lib import __main__ as cli
+from gm_lib import __version__, environment, runtime
+from gm_lib.data import ImageData, images, sources
+from gm_lib.evaluation import log_likelihood, negative_elbo
+from gm_lib.training import latest_checkpoint, load_checkpoint, load_weights
+from gm_lib.vae import LIKELIHOODS, digit_vae
+
+SMALL = ("--data", "digits", "--steps", "30", "--hidden", "16", "--latent-dim", "3", "--device", "cpu")
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.main, arguments)
+
+
+def succeed(*arguments: str) -> str:
+    """Call and return what was printed, having seen that nothing went wrong."""
+    result = call(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def refused(*arguments: str) -> str:
+    """Call and return the message, having seen that it is one, and no traceback."""
+    result = call(*arguments)
+    assert result.exit_code in (1, 2), result.output
+    assert isinstance(result.exception, SystemExit)
+    assert "Traceback" not in result.output
+    return re.sub(r"\s+", " ", result.output)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return the folder of a run with further options, trained once for all tests."""
+
+    def train(*options: str) -> Path:
+        folder = tmp_path_factory.getbasetemp() / "-".join(("run", *options)).replace("/", "")
+        if not folder.exists():
+            succeed("train", "vae", *SMALL, "--out", str(folder), *options)
+        return folder
+
+    return train
+
+
+def same_weights(run: Path, other: Path) -> bool:
+    ours, theirs = load_checkpoint(run).weights, load_checkpoint(other).weights
+    return all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as picture:
+        return picture.size
+
+
+def test_training_writes_settings_record_checkpoint_and_samples(trained: Callable[..., Path]) -> None:
+    run = trained()
+    config = json.loads((run / "config.json").read_text())
+    assert config["data"] == "digits"
+    assert (config["latent_dim"], config["hidden"], config["batch_size"], config["seed"]) == (3, [16], 128, 0)
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert rows[-1]["step"] == 30
+    assert {"loss", "reconstruction", "kl", "valid_negative_elbo"} <= {name for row in rows for name in row}
+    checkpoint = latest_checkpoint(run)
+    assert checkpoint is not None
+    assert load_checkpoint(checkpoint).step == 30
+    width, height = picture_size(run / "samples.png")
+    assert width == height > 10 * 28
+
+
+def test_training_says_what_it_used_what_came_out_and_what_to_do_next() -> None:
+    output = succeed("train", "vae", *SMALL)
+    assert "digits, from scikit-learn: 1,197 train" in output
+    assert re.search(
+        r"runs/vae: loss [\d.]+ nats per image, [\d,]+ images/s; samples in runs/vae/samples\.png", output
+    )
+    assert "Next: python -m gm_lib evaluate runs/vae" in output
+
+
+def test_without_mnist_and_network_the_default_falls_back_and_says_so() -> None:
+    output = succeed("train", "vae", *(option for option in SMALL if option not in ("--data", "digits")))
+    assert "mnist is not on this machine" in output
+    assert json.loads(Path("runs/vae/config.json").read_text())["data"] == "digits"
+
+
+def test_the_seed_decides_the_weights(trained: Callable[..., Path]) -> None:
+    succeed("train", "vae", *SMALL, "--out", "again")
+    assert same_weights(trained(), Path("again"))
+    assert not same_weights(trained(), trained("--seed", "1"))
+
+
+def test_a_run_goes_on_to_more_steps_as_if_it_had_never_stopped(trained: Callable[..., Path]) -> None:
+    succeed("train", "vae", *SMALL, "--steps", "12")
+    output = succeed("train", "vae", *SMALL, "--steps", "30")
+    assert "Going on from runs/vae/checkpoint-0000012" in output
+    assert same_weights(Path("runs/vae"), trained())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--latent-dim", "4"), "latent_dim was 3, now 4"),
+        (("--seed", "5"), "seed was 0, now 5"),
+        (("--batch-size", "32"), "batch_size was 128, now 32"),
+        (("--hidden", "8"), "hidden was [16], now [16, 8]"),
+        (("--conditional",), "num_classes was 0, now 10"),
+        (("--beta", "2", "--learning-rate", "0.1"), "beta was 1.0, now 2.0; lr was 0.001, now 0.1"),
+    ],
+)
+def test_a_run_with_other_settings_is_not_overwritten(
+    options: tuple[str, ...], message: str, trained: Callable[..., Path]
+) -> None:
+    run = trained()
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    output = refused("train", "vae", *SMALL, "--out", str(run), *options)
+    assert message in output
+    assert "another folder with --out, or replace it with --no-resume" in output
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_no_resume_replaces_a_run() -> None:
+    succeed("train", "vae", *SMALL)
+    output = succeed("train", "vae", *SMALL, "--latent-dim", "4", "--steps", "5", "--no-resume")
+    assert "Going on" not in output
+    assert load_checkpoint("runs/vae").step == 5
+    assert json.loads(Path("runs/vae/config.json").read_text())["latent_dim"] == 4
+
+
+# Categorical is left out: its decoder has 256 outputs per pixel, which takes long even for a few steps.
+@pytest.mark.parametrize("likelihood", sorted(set(LIKELIHOODS) - {"categorical"}))
+def test_every_likelihood_can_be_trained_sampled_and_evaluated(
+    likelihood: str, trained: Callable[..., Path]
+) -> None:
+    run = str(trained("--likelihood", likelihood))
+    succeed("sample", run, "--n", "4")
+    output = succeed("evaluate", run, "--k", "2", "--limit", "5")
+    assert ("dynamically binarized" if likelihood == "bernoulli" else "grey values in [0, 1]") in output
+
+
+def test_the_likelihoods_offered_are_those_there_are() -> None:
+    assert set(cli.LIKELIHOODS) == set(LIKELIHOODS)
+
+
+def test_the_options_of_train_are_the_arguments_of_the_model() -> None:
+    options = {parameter.name for parameter in cli.train_vae.params}
+    for name in inspect.signature(digit_vae).parameters:
+        assert {"num_classes": "conditional", "lr": "learning_rate"}.get(name, name) in options
+
+
+def test_sampling_draws_the_number_asked_for_and_the_seed_decides(trained: Callable[..., Path]) -> None:
+    run = str(trained())
+    assert succeed("sample", run) == "64 samples in samples.png\n"
+    assert picture_size(Path("samples.png"))[0] > 8 * 28
+    succeed("sample", run, "--out", "folder/same.png")
+    succeed("sample", run, "--seed", "1", "--out", "other.png")
+    assert Path("folder/same.png").read_bytes() == Path("samples.png").read_bytes()
+    assert Path("other.png").read_bytes() != Path("samples.png").read_bytes()
+
+
+def test_a_conditional_model_draws_the_label_asked_for_or_all_in_turn(trained: Callable[..., Path]) -> None:
+    run = trained("--conditional")
+    model, _ = cli._load(run, "cpu")
+    z = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    for label, y in ((7, torch.full((4,), 7)), (None, torch.arange(4))):
+        assert torch.equal(cli._draw(model, 4, label, 0), model.likelihood.mean(model.decode(z, y)))
+    succeed("sample", str(run), "--label", "7", "--n", "4")
+
+
+def test_a_label_for_a_model_without_labels_is_refused(trained: Callable[..., Path]) -> None:
+    assert "takes no labels; train one with --conditional" in refused(
+        "sample", str(trained()), "--label", "3"
+    )
+    assert "10 is not in the range 0<=x<=9" in refused("sample", str(trained()), "--label", "10")
+
+
+def test_evaluation_prints_and_keeps_what_the_library_computes(trained: Callable[..., Path]) -> None:
+    run = trained()
+    output = succeed("evaluate", str(run), "--split", "test", "--k", "7", "--limit", "40", "--seed", "3")
+    data = images("digits").test
+    model = digit_vae(latent_dim=3, hidden=16)
+    load_weights(run, model)
+    x = torch.bernoulli(data.x[:40], generator=torch.Generator().manual_seed(3))
+    upper = negative_elbo(model, x, seed=3)
+    lower = log_likelihood(model, x, k=7, seed=3)
+    result = json.loads((run / "evaluation.json").read_text())
+    assert (result["split"], result["images"], result["k"], result["unit"]) == (
+        "test",
+        40,
+        7,
+        "nats per image",
+    )
+    assert result["negative_elbo"] == {"mean": upper.mean, "standard_error": upper.standard_error}
+    assert result["negative_log_likelihood_bound"]["mean"] == -lower.mean
+    assert "on 40 test images of digits, dynamically binarized; nats per image ± standard error" in output
+    assert f"{upper.mean:.2f} ± {upper.standard_error:.2f}" in output
+    assert re.search(rf"bound from k = 7 draws +{-lower.mean:.2f} ± {lower.standard_error:.2f}\n", output)
+
+
+def test_a_conditional_model_is_evaluated_given_the_labels(trained: Callable[..., Path]) -> None:
+    run = trained("--conditional")
+    output = succeed("evaluate", str(run), "--k", "2", "--limit", "5")
+    assert "on 5 valid images of digits, dynamically binarized, given their labels" in output
+
+
+def test_a_run_is_not_evaluated_on_other_data_than_it_learned(
+    trained: Callable[..., Path], tmp_path: Path
+) -> None:
+    config = json.loads((trained() / "config.json").read_text())
+    run = tmp_path / "moved"
+    shutil.copytree(trained(), run)
+    (run / "config.json").write_text(json.dumps({**config, "data": "mnist"}))
+    assert "learned mnist; digits say nothing about it" in refused("evaluate", str(run))
+
+
+@pytest.mark.parametrize("command", ["sample", "evaluate"])
+def test_a_folder_without_a_run_is_refused_with_the_command_that_makes_one(command: str) -> None:
+    output = refused(command, "runs/nothing")
+    assert "there is no run in runs/nothing" in output
+    assert "python -m gm_lib train vae --out runs/nothing" in output
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "config.json is damaged"),
+        ("[]", "does not describe a model"),
+        ('{"model": "gan"}', "does not describe"),
+    ],
+)
+def test_a_config_that_is_none_is_refused(content: str, message: str) -> None:
+    Path("config.json").write_text(content)
+    assert message in refused("sample", ".")
+
+
+def test_a_checkpoint_of_another_model_is_refused_with_the_keys_that_differ(
+    trained: Callable[..., Path], tmp_path: Path
+) -> None:
+    config = json.loads((trained() / "config.json").read_text())
+    run = tmp_path / "altered"
+    shutil.copytree(trained(), run)
+    (run / "config.json").write_text(json.dumps({**config, "latent_dim": 5}))
+    assert "holds the weights of another model than this VAE" in refused("sample", str(run))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--data", "mnits"), "unknown data set 'mnits'; did you mean 'mnist'? Known: digits, mnist."),
+        (("--likelihood", "bernouli"), "unknown likelihood 'bernouli'; did you mean 'bernoulli'?"),
+        (("--device", "cdua"), "unknown device 'cdua'; did you mean 'cuda'?"),
+        (("--steps", "0"), "0 is not in the range x>=1"),
+        (("--learning-rate", "0"), "0.0 is not in the range x>0"),
+        (("--batch-size", "5000"), "batch_size is 5000, but must be from 1 to the number of examples, 1197"),
+        (("--latnt-dim", "3"), "No such option"),
+    ],
+)
+def test_mistakes_are_answered_with_what_was_meant(arguments: tuple[str, ...], message: str) -> None:
+    assert message in refused("train", "vae", *SMALL, *arguments)
+    assert not Path("runs").exists()
+
+
+def test_a_gm_data_that_does_not_exist_is_reported_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GM_DATA", "nowhere")
+    assert "GM_DATA is set to 'nowhere', but there is no folder" in refused("train", "vae", "--steps", "1")
+
+
+def test_an_unknown_profile_is_reported_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GM_PROFILE", "quik")
+    assert "did you mean 'quick'" in refused("train", "vae", "--data", "digits", "--device", "cpu")
+
+
+def test_a_folder_that_cannot_be_written_is_reported_without_a_traceback() -> None:
+    Path("file").touch()
+    assert "Error: " in refused("train", "vae", *SMALL, "--out", "file/run")
+
+
+def test_a_learning_rate_that_explodes_is_reported_with_step_and_term() -> None:
+    output = refused("train", "vae", *SMALL, "--learning-rate", "1e30")
+    assert re.search(r"step \d+: '\w+' is (nan|-?inf)", output)
+
+
+def test_an_interrupted_training_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gm_lib.vae import VAE
+
+    update = VAE.update
+
+    def interrupted(self: VAE, batch: object, optimizers: dict, step: int) -> dict:
+        if step == 10:
+            raise KeyboardInterrupt
+        return update(self, batch, optimizers, step)
+
+    monkeypatch.setattr(VAE, "update", interrupted)
+    result = call("train", "vae", *SMALL)
+    assert result.exit_code == 130
+    assert "Stopped after 9 of 30 steps. Run it again to go on from runs/vae." in result.output
+    monkeypatch.undo()
+
+
+def test_help_explains_every_command_with_an_example_and_every_option() -> None:
+    for command in (("train", "vae"), ("sample",), ("evaluate",)):
+        output = succeed(*command, "--help")
+        assert re.search(r"Examples?:\n +python -m gm_lib " + " ".join(command), output)
+        assert "[default: " in output
+    assert "python -m gm_lib train vae" in succeed("--help")
+    group: list = [cli.main]
+    while group:
+        command = group.pop()
+        assert command.help
+        group += getattr(command, "commands", {}).values()
+        for parameter in command.params:
+            assert parameter.param_type_name == "argument" or parameter.help
+
+
+def env_lines() -> tuple[int, dict[str, str]]:
+    """The exit code of `env`, and its lines by the requirement they are about."""
+    result = call("env")
+    lines = [line.split(maxsplit=2) for line in result.output.splitlines()]
+    return result.exit_code, {name: f"{mark} {text}" for mark, name, text in lines}
+
+
+def test_env_is_ok_where_everything_is_there() -> None:
+    code, lines = env_lines()
+    assert code == 0
+    assert all(line.startswith("[OK] ") for line in lines.values())
+    assert lines["gm_lib"] == f"[OK] {__version__}"
+    assert lines["torch"].startswith(f"[OK] {torch.__version__} (>=")
+    assert lines["device"].startswith(f"[OK] {runtime.device().type} (")
+    assert {"python", "platform", "numpy", "click", "profile", "data", "cache"} <= set(lines)
+    assert not {"jupyter-book", "pytest"} & set(lines)
+
+
+def test_env_counts_missing_data_as_no_fault() -> None:
+    assert env_lines()[1]["data"] == "[OK] MNIST is not here: it is downloaded when it is first used"
+
+
+def test_env_says_where_the_data_is(mnist: ImageData) -> None:
+    assert env_lines()[1]["data"] == f"[OK] MNIST in {mnist.source}"
+
+
+def test_env_fails_for_a_package_below_its_floor_or_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    version = environment.metadata.version
+
+    def other(name: str) -> str:
+        if name == "scipy":
+            raise environment.metadata.PackageNotFoundError(name)
+        return "1.9" if name == "torch" else version(name)
+
+    monkeypatch.setattr(environment.metadata, "version", other)
+    code, lines = env_lines()
+    assert code == 1
+    assert lines["torch"].startswith("[FAIL] 1.9 found, >=2.4 needed: run pip install")
+    assert lines["scipy"].startswith("[FAIL] missing: run pip install")
+    assert lines["numpy"].startswith("[OK]")
+
+
+def test_env_fails_for_another_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment.platform, "python_version", lambda: "3.9.1")
+    code, lines = env_lines()
+    assert code == 1
+    assert lines["python"].startswith("[FAIL] 3.9.1 found, ")
+
+
+def test_env_fails_for_settings_that_point_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GM_DATA", "nowhere")
+    monkeypatch.setenv("GM_PROFILE", "quik")
+    code, lines = env_lines()
+    assert code == 1
+    assert lines["data"].startswith("[FAIL] GM_DATA is set to 'nowhere'")
+    assert lines["profile"].startswith("[FAIL] unknown profile in GM_PROFILE 'quik'; did you mean 'quick'")
+
+
+def test_env_fails_for_a_cache_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("file").touch()
+    monkeypatch.setattr(sources, "cache_folder", lambda: Path("file").absolute() / "gm_lib")
+    code, lines = env_lines()
+    assert code == 1
+    assert "gm_lib cannot be written (Not a directory)" in lines["cache"]
+
+
+def test_env_fails_for_a_device_that_does_not_compute(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("the driver is too old")
+
+    monkeypatch.setattr(torch, "ones", broken)
+    code, lines = env_lines()
+    assert code == 1
+    assert lines["device"] == "[FAIL] the driver is too old"
+
+
+def test_the_installed_command_runs_from_a_shell(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "gm_lib", "train", "vae", *SMALL, "--out", "run"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "Next: python -m gm_lib evaluate run" in done.stdout
