@@ -164,9 +164,13 @@ def find(id: str) -> Exercise:
     """
     if not isinstance(id, str):
         raise ValueError(f'the number of an exercise is a text: put it between quotation marks, "{id}".')
-    if id not in _EXERCISES and (chapter := re.match(r"\d{1,2}(?=\.)", id)):
-        _load(int(chapter[0]))
-    return _EXERCISES[id] if id in _EXERCISES else choose("exercise", id, all_exercises())
+    if id not in _EXERCISES and (number := re.match(r"\d{1,2}(?=\.)", id)):
+        _load(int(number[0]))
+    if id in _EXERCISES:
+        return _EXERCISES[id]
+    chapter = f"{id.split('.')[0]}."
+    same_chapter = {known: found for known, found in _EXERCISES.items() if known.startswith(chapter)}
+    return choose("exercise", id, same_chapter or all_exercises())
 
 
 def all_exercises() -> dict[str, Exercise]:

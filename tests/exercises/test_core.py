@@ -1,5 +1,6 @@
 """Claims about checks and hints, made on small exercises declared here."""
 
+import importlib
 import io
 import random
 import re
@@ -157,6 +158,18 @@ def test_the_line_is_the_students_even_when_a_library_raises():
         return torch.nn.functional.linear(x, torch.ones(5, 5))
 
     assert "`return torch.nn.functional.linear(x, torch.ones(5, 5))`" in grade(ID, answer).message
+
+
+def test_the_line_is_the_students_even_when_pythons_own_machinery_raises():
+    declare_double()
+    verdict = grade(ID, lambda x: importlib.import_module("no_such_module"))
+    assert 'importlib.import_module("no_such_module")' in verdict.message
+
+
+def test_a_forgotten_return_is_suspected(capsys):
+    declare_double()
+    check(ID, lambda x: None)
+    assert capsys.readouterr().out == "✗ 99.1: the result is None. Is a return missing?\n"
 
 
 class Unprintable:
@@ -341,17 +354,18 @@ def test_strict_raises_the_same_sentence_for_every_answer_that_is_not_right(monk
 # Time and state -----------------------------------------------------------------------------------
 
 
-def stubborn_loop(x):
-    while True:
-        try:
+def loop_that_swallows_an_interruption(x):
+    try:
+        while True:
             x = x + 1
-        except:  # noqa: E722 (what students write)
-            x = 0
+    except:  # noqa: E722 (what students write)
+        while True:
+            x = x - 1
 
 
-def test_an_endless_loop_is_given_up_even_when_it_swallows_exceptions():
+def test_an_endless_loop_is_given_up_even_when_it_swallows_an_exception():
     declare_double(seconds=0.2)
-    verdict = grade(ID, stubborn_loop)
+    verdict = grade(ID, loop_that_swallows_an_interruption)
     assert verdict.outcome == "wrong"
     assert "stopped after 0.2 seconds" in verdict.message
 
