@@ -90,15 +90,13 @@ def train() -> None:
 
 @train.command("vae")
 @click.option("--data", type=OneOf("data set", DATA), default="mnist", help="The images to learn from.")
-@click.option("--steps", type=POSITIVE, help="Updates in all.  [default: 4000, with a GPU 20000]")
+@click.option(
+    "--steps", type=POSITIVE, help="Updates, earlier ones included.  [default: 4000, on a GPU 20000]"
+)
 @click.option("--batch-size", type=POSITIVE, default=128, help="Images per update.")
 @click.option("--latent-dim", type=POSITIVE, default=20, help="Dimensions of z.")
 @click.option(
-    "--hidden",
-    type=POSITIVE,
-    default=(400,),
-    multiple=True,
-    help="Units of a layer; repeat it for more layers.",
+    "--hidden", type=POSITIVE, default=(400,), multiple=True, help="Units of a layer; repeat for more."
 )
 @click.option("--conditional", is_flag=True, help="Give encoder and decoder the label: p(x | z, y).")
 @click.option("--likelihood", type=OneOf("likelihood", LIKELIHOODS), default="bernoulli", help="p(x | z).")
@@ -150,14 +148,9 @@ def train_vae(
     settings = {"model": "vae", "data": sets.name, "batch_size": batch_size, **model.config}
     if resume:
         _refuse_other_settings(out, {**settings, "seed": seed})
-    batches = Batches(
-        sets.train.x,
-        sets.train.y,
-        batch_size=batch_size,
-        seed=seed,
-        device=where,
-        dynamic_binarization=model_options["likelihood"] == "bernoulli",
-    )
+    binary = model_options["likelihood"] == "bernoulli"
+    x, y = sets.train.x, sets.train.y
+    batches = Batches(x, y, batch_size=batch_size, seed=seed, device=where, dynamic_binarization=binary)
     valid_x = _as_trained_on(model, sets.valid.x[:VALIDATION_IMAGES], seed)
     valid_y = sets.valid.y[:VALIDATION_IMAGES]
     steps = steps or runtime.budget(quick=4_000, full=20_000)
