@@ -99,7 +99,7 @@ def show_images(
     with _styled():
         around = 0.14  # inches of padding, so that the grid fills what is left
         size = (grid.shape[1] * inches + around, grid.shape[0] * inches + around + (0.36 if title else 0))
-        figure = plt.figure(figsize=size, FigureClass=_ShownOnce)
+        figure = plt.figure(figsize=size, FigureClass=NotebookFigure)
         axes = figure.add_subplot()
         axes.imshow(grid, vmin=0, vmax=1, cmap="gray", interpolation="nearest")
         axes.set_axis_off()
@@ -133,7 +133,7 @@ def curves(
     names = history.terms if terms is None else terms
     lines = [(name, history.at(name), history[name]) for name in names]
     with _styled():
-        figure = plt.figure(FigureClass=_ShownOnce)
+        figure = plt.figure(FigureClass=NotebookFigure)
         axes = figure.add_subplot()
         for name, steps, values in lines:
             few = len(steps) < 3  # one or two records make no line that could be seen
@@ -186,7 +186,7 @@ def _styled() -> Iterator[None]:
         mpl.rcParams.update(before)
 
 
-class _ShownOnce(Figure):
+class NotebookFigure(Figure):
     """A figure that a notebook shows once.
 
     A notebook shows the figures that are open when a cell ends, and the value of the cell's last line too: a

@@ -62,9 +62,8 @@ def save_checkpoint(folder: PathLike, model: nn.Module, *, step: int, state: Map
         for name, content in files.items():
             write_durably(temporary / name, content)
         sync_folder(temporary)
-        if (
-            final.exists()
-        ):  # a folder cannot be renamed onto a full one; meanwhile .old counts as a checkpoint
+        if final.exists():
+            # A folder cannot be renamed onto a full one; in between, .old counts as a checkpoint.
             shutil.rmtree(old, ignore_errors=True)
             final.rename(old)
         temporary.rename(final)
@@ -79,10 +78,8 @@ def save_checkpoint(folder: PathLike, model: nn.Module, *, step: int, state: Map
         raise type(error)(error.errno, message) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    for other in [
-        *_checkpoints(folder),
-        *folder.glob(".checkpoint-*.tmp"),
-    ]:  # the latter: killed while saving
+    leftovers = folder.glob(".checkpoint-*.tmp")  # of processes killed while saving
+    for other in [*_checkpoints(folder), *leftovers]:
         if other != final:
             shutil.rmtree(other, ignore_errors=True)
     return final
