@@ -3,8 +3,8 @@
 import contextlib
 import os
 import random
-from collections.abc import Iterator
-from typing import Literal, TypeVar, cast
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 import torch
@@ -68,30 +68,49 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def rng_state() -> dict[str, Any]:
+    """Return the global random states of Python, NumPy and PyTorch as tensors and plain values.
+
+    PyTorch's are those of the CPU, and of CUDA and MPS where they are in use.
+    """
+    numpy_state: Any = np.random.get_state()  # noqa: NPY002
+    state = {
+        "python": random.getstate(),
+        "numpy": (numpy_state[0], numpy_state[1].tolist(), *numpy_state[2:]),
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_initialized():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    if torch.backends.mps.is_available():
+        state["mps"] = torch.mps.get_rng_state()
+    return state
+
+
+def set_rng_state(state: Mapping[str, Any]) -> None:
+    """Put the global random states back to what :func:`rng_state` returned, on the devices that are here."""
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"][: torch.cuda.device_count()])
+    if "mps" in state and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(state["mps"])
+
+
 @contextlib.contextmanager
 def forked_rng(seed: int | None = None) -> Iterator[None]:
     """Leave the global random states of Python, NumPy and PyTorch (CPU, CUDA, MPS) as they were found.
 
     With ``seed``, everything is seeded inside, so that the block is reproducible too.
     """
-    python_state = random.getstate()
-    numpy_state = np.random.get_state()  # noqa: NPY002
-    torch_state = torch.get_rng_state()
+    before = rng_state()
     torch_seed = torch.initial_seed()
-    cuda_states = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
-    mps_state = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
     try:
         if seed is not None:
             seed_everything(seed)
         yield
     finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)  # noqa: NPY002
-        torch.set_rng_state(torch_state)
-        if cuda_states is not None:
-            torch.cuda.set_rng_state_all(cuda_states)
-        elif torch.cuda.is_available():
+        set_rng_state(before)
+        if "cuda" not in before and torch.cuda.is_available():
             # CUDA had not started: it would have begun from PyTorch's seed, and it still shall.
             torch.cuda.manual_seed_all(torch_seed)
-        if mps_state is not None:
-            torch.mps.set_rng_state(mps_state)

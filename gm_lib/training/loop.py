@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import random
 import signal
 import threading
 import time
@@ -203,7 +202,7 @@ def _go_on(run: _Run, checkpoint: Checkpoint) -> None:
         optimizer.load_state_dict(state["optimizers"][name])
     if state["batches"] is not None:
         run.batches.load_state_dict(state["batches"])
-    _set_rng_state(state["rng"], run.device)
+    runtime.set_rng_state(state["rng"])
     run.history, run.step = History(**state["history"]), checkpoint.step
     run.window = state["window"].to(run.device)
     run.model.eval()
@@ -217,7 +216,7 @@ def _save(run: _Run, folder: Path) -> None:
         "settings": run.settings,
         "optimizers": {name: optimizer.state_dict() for name, optimizer in run.optimizers.items()},
         "batches": run.batches.state_dict() if hasattr(run.batches, "load_state_dict") else None,
-        "rng": _rng_state(run.device),
+        "rng": runtime.rng_state(),
         "history": dataclasses.asdict(run.history),
         "window": run.window.cpu(),
     }
@@ -382,27 +381,6 @@ def _refuse_other_settings(source: Path, old: dict[str, Any], new: dict[str, Any
             f"{source} was made with other settings: {'; '.join(changed)}. "
             "Go on with the old ones, choose another out=…, or start over with resume=False."
         )
-
-
-def _rng_state(device: torch.device) -> dict[str, Any]:
-    """Return the global random states as tensors and plain values."""
-    numpy_state: Any = np.random.get_state()  # noqa: NPY002
-    state = {
-        "python": random.getstate(),
-        "numpy": (numpy_state[0], numpy_state[1].tolist(), *numpy_state[2:]),
-        "torch": torch.get_rng_state(),
-    }
-    if device.type != "cpu":
-        state[device.type] = getattr(torch, device.type).get_rng_state()
-    return state
-
-
-def _set_rng_state(state: Mapping[str, Any], device: torch.device) -> None:
-    random.setstate(state["python"])
-    np.random.set_state(state["numpy"])  # noqa: NPY002
-    torch.set_rng_state(state["torch"])
-    if device.type in state:
-        getattr(torch, device.type).set_rng_state(state[device.type])
 
 
 @contextlib.contextmanager
