@@ -11,6 +11,7 @@ import tomllib
 import zipfile
 from collections.abc import Iterator
 from email.parser import Parser
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -251,25 +252,40 @@ def test_running_notebooks_needs_no_package_of_the_book_or_the_tests():
     assert core & extras == set()
 
 
-def test_the_library_imports_only_what_it_asks_to_be_installed():
-    imported = set()
-    for path in (ROOT / "gm_lib").rglob("*.py"):
+# Parts of what is asked for, which cannot be without them.
+PART_OF = {
+    "cycler": "matplotlib",
+    "docutils": "jupyter-book",
+    "ipython": "ipywidgets",
+    "myst-nb": "jupyter-book",
+    "nbclient": "jupyter-cache",
+    "sphinx": "jupyter-book",
+    "sphinx-external-toc": "jupyter-book",
+}
+
+
+def imported_packages(*folders: str) -> set[str]:
+    """Return what the Python files in the folders import from others, as names of packages."""
+    names = set()
+    for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Import):
-                imported |= {alias.name.partition(".")[0] for alias in node.names}
+                names |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
-                imported.add(node.module.partition(".")[0])
-    foreign = imported - sys.stdlib_module_names - {"gm_lib"}
-    comes_with = {  # parts of, or met in the interface of, what is asked for
-        "sklearn": "scikit-learn",
-        "IPython": "ipywidgets",
-        "PIL": "matplotlib",
-        "cycler": "matplotlib",
-        "packaging": "pooch",
-        "requests": "pooch",
-    }
+                names.add(node.module.partition(".")[0])
+    packages = packages_distributions()
+    found = {canonicalize_name(package) for name in names for package in packages.get(name, [])}
+    return {PART_OF.get(package, package) for package in found} - {PROJECT["name"]}
+
+
+def test_the_library_imports_only_what_it_asks_to_be_installed():
     core = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
-    assert {name for name in foreign if comes_with.get(name, name) not in core} == set()
+    assert imported_packages("gm_lib") - core == set()
+
+
+def test_tools_book_and_tests_import_only_what_the_extras_ask_for():
+    wanted = {canonicalize_name(requirement.name) for requirement in direct_dependencies()}
+    assert imported_packages("tools", "book/_ext", "tests") - wanted == set()
 
 
 # --- commands
