@@ -1,7 +1,7 @@
 """Execute the chapters of the book, several at a time, and keep their outputs for the builder.
 
-A chapter whose outputs are in the cache is skipped: only what changed is executed again, where changes in gm_lib,
-the lock, the profile and the data count too. A failing cell fails the command, after all else is done.
+A chapter whose outputs are in the cache is skipped: only what changed is executed again. Changes in gm_lib,
+the lock, the profile or the data count too. A failing cell fails the command, after all else is done.
 """
 
 import argparse

@@ -75,13 +75,13 @@ def remove_widgets(app: Sphinx, document: nodes.document) -> None:
 
 
 def mark_boxes(app: Sphinx, document: nodes.document) -> None:
-    """Make a box of a quotation that opens with a bold word; the word ("Remember") becomes its class."""
+    """Make boxes of the quotations that recall an earlier chapter, or say what to remember of this one."""
     for quote in document.findall(nodes.block_quote):
-        paragraph = quote.next_node(nodes.paragraph)
-        opening = next((child for child in paragraph or () if child.astext()), None)
-        if isinstance(opening, nodes.strong):
-            word = opening.astext().split()[0].strip(".:").lower()
-            quote["classes"] += ["box", f"box-{word}"]
+        title = quote.parent.next_node(nodes.title)
+        if quote.astext().startswith("From earlier chapters"):
+            quote["classes"] += ["box", "box-recall"]
+        elif title is not None and title.parent is quote.parent and title.astext() == "What to remember":
+            quote["classes"] += ["box", "box-remember"]
 
 
 def keep_punctuation(app: Sphinx, document: nodes.document) -> None:

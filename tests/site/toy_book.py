@@ -1,0 +1,146 @@
+"""A book of two chapters with a library of its own, small enough to be executed and built in seconds."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+CHAPTER = """\
+---
+jupytext: {{text_representation: {{extension: .md, format_name: myst}}}}
+kernelspec: {{display_name: Python 3, language: python, name: python3}}
+---
+# {title}
+
+```{{code-cell}} ipython3
+import gm_lib
+from gm_lib.data import images
+from gm_lib.exercises import check
+
+images()
+print("The library says", gm_lib.answer)
+```
+
+> **Exercise 8.1** · ●○○ · 5 min. Return the *answer*.
+
+```{{code-cell}} ipython3
+:tags: [exercise]
+def answer():
+    ### BEGIN SOLUTION
+    return gm_lib.answer + 41
+    ### END SOLUTION
+```
+
+```{{code-cell}} ipython3
+check("8.1", answer)
+# hint("8.1")
+```
+"""
+
+# The parts of gm_lib that building a book asks for, without PyTorch: a kernel then starts in a second.
+LIBRARY = {
+    "__init__.py": "answer = 1\n",
+    "runtime.py": """\
+import os
+
+def profile():
+    return os.environ.get("GM_PROFILE") or "quick"
+
+def device():
+    return "cpu"
+""",
+    "data/__init__.py": 'def images(name="mnist"):\n    print("gm_lib.data: a toy set")\n',
+    "data/sources.py": """\
+import os
+from pathlib import Path
+
+def data_folder():
+    return Path(os.environ["GM_DATA"]) if os.environ.get("GM_DATA") else None
+
+def cache_folder():
+    return Path(__file__).parent / "no-such-folder"
+""",
+    "exercises/__init__.py": 'def check(id, answer):\n    print(f"✓ {id}: {answer()}")\n',
+    "exercises/core.py": """\
+from types import SimpleNamespace
+
+def find(id):
+    return SimpleNamespace(hints=("Look at `gm_lib`.", "It is $42$."))
+""",
+}
+
+PAGES = {
+    "_toc.yml": """\
+format: jb-book
+root: book/intro
+chapters:
+  - file: book/chapters/08_one
+  - file: book/chapters/09_two
+  - file: book/status
+""",
+    "book/intro.md": "# A toy\n\n| | chapter |\n|---|---|\n| I | 10 Three *(coming)* |\n",
+    "book/status.md": "# Status\n\n```{chapter-status}\n```\n",
+    "book/references.bib": "",
+    "book/chapters/08_one.md": CHAPTER.format(title="8 · One"),
+    "book/chapters/09_two.md": CHAPTER.format(title="9 · Two").replace("8.1", "9.1"),
+    "requirements.txt": "something==1.0\n",
+}
+
+
+class ToyBook:
+    """The toy under ``root``, with the real configuration, extension and style."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def fill(self) -> None:
+        """Write the toy's files."""
+        for name, text in (PAGES | {f"gm_lib/{name}": text for name, text in LIBRARY.items()}).items():
+            self.write(name, text)
+        config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+        config["sphinx"]["local_extensions"]["gm_book"] = str(ROOT / "book" / "_ext")
+        self.write("_config.yml", yaml.safe_dump(config))
+        (self.root / "book" / "_static").symlink_to(ROOT / "book" / "_static")
+
+    def write(self, name: str, text: str) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        text = (self.root / name).read_text("utf-8")
+        assert old in text
+        self.write(name, text.replace(old, new))
+
+    def execute(self, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run ``tools/execute.py`` as ``make book`` does."""
+        return self._run(sys.executable, str(ROOT / "tools" / "execute.py"), **environment)
+
+    def executed(self, **environment: str) -> set[str]:
+        """Return the chapters that a run executed, not those that it found up to date."""
+        result = self.execute(**environment)
+        assert result.returncode == 0, result.stderr
+        return set(re.findall(r"(\w+): executed in", result.stdout))
+
+    def build(self) -> None:
+        """Build the pages as ``make book`` does, a warning being an error."""
+        result = self._run(
+            str(Path(sys.executable).with_name("jupyter-book")),
+            *("build", "-W", "-n", "--keep-going", "--all", "."),
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+
+    def page(self, name: str) -> str:
+        return (self.root / "_build" / "html" / "book" / f"{name}.html").read_text("utf-8")
+
+    def _run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        # The toy's own gm_lib is found before the installed one.
+        settings = {**os.environ, "PYTHONPATH": str(self.root), **environment}
+        return subprocess.run(
+            command, cwd=self.root, env=settings, capture_output=True, text=True, timeout=120, check=False
+        )
