@@ -122,10 +122,10 @@ def parse(text: str, path: Path) -> Chapter:
     lines = [line.strip() for line in text.split("\n")]
     place = 0
     for cell in notebook.cells:
-        first, *others = cell.source.split("\n")
-        place = lines.index(first.strip(), place) if first.strip() in lines[place:] else place
+        own = cell.source.split("\n")
+        place = lines.index(own[0].strip(), place) if own[0].strip() in lines[place:] else place
         cells.append(Cell(cell.cell_type, cell.source, tuple(cell.metadata.get("tags", ())), place + 1))
-        place += len(others)
+        place += len(own)
     return Chapter(path, tuple(cells), {exercise.id: exercise for exercise in _exercises(cells)})
 
 

@@ -45,10 +45,14 @@ def test_a_chapter_tells_its_exercises_with_what_is_given_for_them(course):
 
 
 def test_each_cell_knows_its_line(course):
-    chapter = read(course / "book/chapters/07_toy.md")
-    lines = TOY_CHAPTER.split("\n")
+    code = "```{code-cell} ipython3\nprint(1)\n```\n\n"
+    text = f"{TOY_CHAPTER}\n{code}{code}```{{code-cell}} ipython3\nif True:\n    print(1)\n```\n\n{code}"
+    chapter = parse(text, course / "book/chapters/07_toy.md")
+    lines = text.split("\n")
     for cell in chapter.cells:
-        assert lines[cell.line - 1] == cell.source.split("\n")[0]
+        own = cell.source.split("\n")
+        assert lines[cell.line - 1 : cell.line - 1 + len(own)] == own
+    assert len({cell.line for cell in chapter.cells}) == len(chapter.cells)
 
 
 @pytest.mark.parametrize(
