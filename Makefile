@@ -25,6 +25,7 @@ $(READY): requirements.txt pyproject.toml
 
 book: $(READY) notebooks ## execute every chapter and build the site in _build/html
 	$(PY) tools/execute.py --workers $(WORKERS)
+	@rm -rf _build/html
 	$(VENV)/bin/jupyter-book build -W -n --keep-going --all .
 	@echo "Open _build/html/index.html in a browser, or run: make serve"
 

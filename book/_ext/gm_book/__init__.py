@@ -40,7 +40,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", page.list_coming, priority=100)
     app.connect("html-page-context", page.complete, priority=900)
     app.connect("build-finished", assets.copy_notebooks)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    return {"parallel_read_safe": False, "parallel_write_safe": True}
 
 
 def add_templates(app: Sphinx, config: Config) -> None:
