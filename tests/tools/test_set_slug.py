@@ -48,7 +48,10 @@ def test_only_the_repositorys_own_addresses_change(course):
     At the end: https://github.com/someone/some.course.
     """
     (course / "README.md").write_text(text)
+    (course / ".github").mkdir()
+    (course / ".github" / "form.yml").write_text("url: https://github.com/someone/some.course\n")
     set_slug("new/name", course)
+    assert (course / ".github" / "form.yml").read_text() == "url: https://github.com/new/name\n"
     first, *kept = (course / "README.md").read_text().split("kept:")
     assert first.count("new/name") == 4
     assert "someone/" not in first
