@@ -45,7 +45,8 @@ lint: $(READY) ## check format, style, types and that notebooks/ is up to date
 	$(VENV)/bin/mypy
 	$(PY) tools/make_notebooks.py --check
 
-format: $(READY) ## format the code and mend what can be mended
+format: $(READY) ## format the code, the chapters' too, and mend what can be mended
+	$(PY) tools/format_chapters.py
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
