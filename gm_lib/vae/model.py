@@ -34,9 +34,8 @@ class GaussianEncoder(nn.Module):
     def forward(self, x: Tensor, y: Tensor | None = None) -> Normal:
         """Return q(z | x), mean and scale of shape (n, latent_dim), for x of shape (n, *in_shape)."""
         if x.shape[-len(self.in_shape) :] != self.in_shape:
-            raise ValueError(
-                f"the encoder expects x of shape (n, {', '.join(map(str, self.in_shape))}), got {tuple(x.shape)}."
-            )
+            expected = ", ".join(map(str, self.in_shape))
+            raise ValueError(f"the encoder expects x of shape (n, {expected}), got {tuple(x.shape)}.")
         features = x.flatten(-len(self.in_shape))
         mean, log_var = self.net(_with_label(features, y, self.num_classes)).chunk(2, dim=-1)
         return Normal(mean, (0.5 * log_var).exp(), validate_args=False)
