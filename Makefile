@@ -7,6 +7,10 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 PORT ?= 8000
 WORKERS ?= 2
+ifneq ($(GM_DATA),)
+# Notebooks run in their own folder.
+export GM_DATA := $(abspath $(GM_DATA))
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help setup book test test-site notebooks lint format lock serve clean
