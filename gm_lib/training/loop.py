@@ -121,7 +121,10 @@ def fit(
             print(f"{folder} has {run.step} steps, {steps} were asked for: nothing is left to do.")
             return run.history
         stop = stack.enter_context(_interrupt_noted())
-        bar = stack.enter_context(tqdm(total=steps, initial=run.step, disable=not progress, unit="step"))
+        bar = stack.enter_context(
+            # Once a second: in a notebook each refresh is a message, and a busy front end drops them.
+            tqdm(total=steps, initial=run.step, disable=not progress, unit="step", mininterval=1.0)
+        )
         stream = _endless(batches, run.device)
         first = saved = run.step
         model.train()
