@@ -33,6 +33,11 @@ def budget(*, quick: T, full: T) -> T:
     return full if profile() == "full" else quick
 
 
+def strict() -> bool:
+    """Tell whether ``GM_STRICT`` is set, as it is while the book is built: no answer may then be wrong."""
+    return os.environ.get("GM_STRICT", "") not in ("", "0")
+
+
 def device(name: str | torch.device | None = None) -> torch.device:
     """Return the device called ``name`` (``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``), or the best one.
 

@@ -1,13 +1,13 @@
 """Sliders for a notebook."""
 
 import inspect
-import os
 from collections.abc import Callable
 from typing import Any
 
 import ipywidgets
 from IPython import get_ipython
 
+from gm_lib import runtime
 from gm_lib.choose import choose
 
 Range = tuple[float, float] | tuple[float, float, float]
@@ -27,7 +27,7 @@ def slide(draw: Callable[..., Any], **sliders: Range | list[Any]) -> ipywidgets.
     Raises ``ValueError`` for a name that is no argument of ``draw``, a missing one, or a range that is none.
     """
     _check(draw, sliders)
-    if os.environ.get("GM_STRICT", "") not in ("", "0"):
+    if runtime.strict():
         return None
     if not _in_notebook():
         draw(**{name: _first_value(draw, name, values) for name, values in sliders.items()})

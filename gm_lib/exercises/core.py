@@ -50,7 +50,6 @@ that is not right raises ``AssertionError`` with the line that would have been p
 from __future__ import annotations
 
 import importlib
-import os
 import pkgutil
 import re
 import sys
@@ -74,6 +73,7 @@ from gm_lib.exercises.answers import (
 )
 from gm_lib.exercises.blame import is_stub_error, student_line, summary
 from gm_lib.exercises.limits import OutOfTime, undisturbed, within
+from gm_lib.runtime import strict
 
 __all__ = [
     "Exercise",
@@ -201,7 +201,7 @@ def check(id: str, answer: Any = _MISSING) -> None:
         verdict = grade(id, answer)
     except Exception as error:
         verdict = Verdict(str(id), "wrong", _cannot_check(error), error)
-    if verdict.outcome != "right" and _strict():
+    if verdict.outcome != "right" and strict():
         raise AssertionError(str(verdict)) from verdict.error
     _print(str(verdict))
 
@@ -211,7 +211,7 @@ def hint(id: str) -> None:
     try:
         hints = find(id).hints
     except Exception as error:
-        if _strict():
+        if strict():
             raise AssertionError(_cannot_check(error)) from error
         _print(_cannot_check(error))
         return
@@ -276,10 +276,6 @@ def _cannot_check(error: Exception) -> str:
         f"the check could not be loaded ({summary(error)}). gm_lib may be older than this notebook: "
         "run the install cell at its top and restart the kernel."
     )
-
-
-def _strict() -> bool:
-    return os.environ.get("GM_STRICT", "") not in ("", "0")
 
 
 def _print(text: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from global_state import global_state
 
 from gm_lib.exercises import check, hint
 from gm_lib.exercises import core as core_module
@@ -408,17 +409,6 @@ def test_an_alarm_that_was_set_before_goes_on_afterwards():
     finally:
         signal.setitimer(signal.ITIMER_REAL, *old_timer)
         signal.signal(signal.SIGALRM, old_handler)
-
-
-def global_state() -> list[Any]:
-    return [
-        random.getstate(),
-        [np.asarray(part).tolist() for part in np.random.get_state()],  # noqa: NPY002
-        torch.get_rng_state().tolist(),
-        torch.get_default_dtype(),
-        torch.is_grad_enabled(),
-        torch.get_num_threads(),
-    ]
 
 
 def upset(x):

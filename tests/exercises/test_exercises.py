@@ -8,7 +8,6 @@ Reference and stub are taken from the chapter, the rest from ``cases_NN.py``, wh
 
 import functools
 import importlib.util
-import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +15,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 import pytest
-import torch
+from global_state import global_state
 
 from chapters import Chapter, chapter_paths, read, solved, stub
 from gm_lib.exercises import check
@@ -78,17 +76,6 @@ def answers() -> Iterator[Any]:
                 yield pytest.param(chapter, id, "right", answer, "✓", id=f"{id}-right{i}")
             for i, (answer, piece) in enumerate(module.WRONG.get(id, [])):
                 yield pytest.param(chapter, id, "wrong", answer, piece, id=f"{id}-wrong{i}")
-
-
-def global_state() -> list[Any]:
-    return [
-        random.getstate(),
-        [np.asarray(part).tolist() for part in np.random.get_state()],  # noqa: NPY002
-        torch.get_rng_state().tolist(),
-        torch.get_default_dtype(),
-        torch.is_grad_enabled(),
-        torch.get_num_threads(),
-    ]
 
 
 @pytest.mark.parametrize(("chapter", "id", "kind", "answer", "message"), list(answers()))
