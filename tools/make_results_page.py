@@ -16,6 +16,7 @@ from gm_lib.files import replace_file
 from records import FOLDER, ROOT, SHARE, Limit, Quantity, Record, RecordError, read_all
 
 PAGE = "book/results.md"
+KEPT = "\N{NO-BREAK SPACE}"  # a number and what belongs to it stay on one line
 
 HEAD = """\
 <!-- Made by tools/make_results_page.py from the records in results/. Do not edit: measure again. -->
@@ -47,14 +48,15 @@ def _section(record: Record) -> Iterator[str]:
     yield f"## {record.name}\n"
     yield f"**{record.title}.** {record.claim}\n"
     yield f"Data: {record.data}.\n"
-    seeds = " | ".join(f"seed {seed}" for seed in record.seeds)
-    yield f"| quantity | mean ± sd | {seeds} | gate or aim |"
-    yield "|---|---|" + "---|" * len(record.seeds) + "---|"
+    limited = any(quantity.gate or quantity.aim for quantity in record.quantities.values())
+    head = ["quantity", "mean ± sd", *(f"seed {seed}" for seed in record.seeds)]
+    yield from _rows(head + ["gate or aim"] * limited, ["---"] * (len(head) + limited))
     for quantity in record.quantities.values():
         decimals = _decimals(quantity)
-        values = " | ".join(_number(value, quantity.unit, decimals) for value in quantity.values)
         unit = "" if quantity.unit == SHARE else f", {quantity.unit}"
-        yield f"| {quantity.what}{unit} | {_mean(quantity, decimals)} | {values} | {_limits(quantity)} |"
+        values = [_number(value, quantity.unit, decimals) for value in quantity.values]
+        row = [quantity.what + unit, _mean(quantity, decimals), *values]
+        yield from _rows(row + [_limits(quantity)] * limited)
     yield f"\n```sh\n{record.command}\n```\n"
     yield (
         f"It took {_seconds(record.seconds)} seconds for each seed, of processor time "
@@ -62,6 +64,11 @@ def _section(record: Record) -> Iterator[str]:
         f"Versions: {', '.join(f'{name} {version}' for name, version in record.versions.items())}. "
         f"Record: [`{FOLDER}/{record.name}.json`](../{FOLDER}/{record.name}.json).\n"
     )
+
+
+def _rows(*rows: list[str]) -> Iterator[str]:
+    for cells in rows:
+        yield f"| {' | '.join(cells)} |"
 
 
 def _decimals(quantity: Quantity) -> int:
@@ -73,7 +80,7 @@ def _decimals(quantity: Quantity) -> int:
 
 
 def _number(value: float, unit: str, decimals: int) -> str:
-    return f"{100 * value:.{decimals}f} %" if unit == SHARE else f"{value:,.{decimals}f}"
+    return f"{100 * value:.{decimals}f}{KEPT}%" if unit == SHARE else f"{value:,.{decimals}f}"
 
 
 def _mean(quantity: Quantity, decimals: int) -> str:
@@ -81,7 +88,7 @@ def _mean(quantity: Quantity, decimals: int) -> str:
     if not quantity.sd:  # one seed, or the same for all
         return f"**{mean}**"
     spread = _number(quantity.sd, quantity.unit, decimals)
-    return f"**{mean.removesuffix(' %')} ± {spread}**"
+    return f"**{mean.removesuffix(f'{KEPT}%')}{KEPT}±{KEPT}{spread}**"
 
 
 def _limits(quantity: Quantity) -> str:
@@ -97,7 +104,8 @@ def _limits(quantity: Quantity) -> str:
 def _limit(limit: Limit, unit: str) -> str:
     sign = "≥" if limit.kind == "at_least" else "≤"
     bound = limit.bound * (100 if unit == SHARE else 1)
-    return f"{sign} {bound:g}{' %' if unit == SHARE else ''}"
+    percent = f"{KEPT}%" if unit == SHARE else ""
+    return f"{sign}{KEPT}{bound:,g}{percent}"
 
 
 def _seconds(values: tuple[float, ...]) -> str:

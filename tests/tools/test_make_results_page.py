@@ -19,7 +19,8 @@ def course(tmp_path):
 
 def rows(text: str) -> list[list[str]]:
     return [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in re.findall(r"^\|.*\|$", text, re.M)
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in re.findall(r"^\|.*\|$", text.replace("\N{NO-BREAK SPACE}", " "), re.M)
     ]
 
 
@@ -53,7 +54,7 @@ def test_the_table_gives_mean_and_sd_every_seed_and_what_was_to_be_kept():
             "55.5 %",
             "gate ≥ 35 %; aim ≥ 60 %: not reached",
         ],
-        ["−ELBO, nats per image", "**1,102.97 ± 0.40**", "1,102.61", "1,102.90", "1,103.40", "gate ≤ 1105"],
+        ["−ELBO, nats per image", "**1,102.97 ± 0.40**", "1,102.61", "1,102.90", "1,103.40", "gate ≤ 1,105"],
         ["entropy, nats per image", "**46**", "46", "46", "46", ""],
     ]
 
@@ -65,7 +66,7 @@ def test_a_single_seed_has_no_spread():
         cpu_seconds=(2.0,),
         quantities={"a": quantity("accuracy", "share", 0.9934)},
     )
-    assert rows(page({"toy_gan": alone}))[2] == ["accuracy", "**99.34 %**", "99.34 %", ""]
+    assert rows(page({"toy_gan": alone}))[2] == ["accuracy", "**99.34 %**", "99.34 %"]
 
 
 def test_the_page_is_written_once_and_again_when_a_record_changes(course, capsys):
