@@ -6,6 +6,7 @@ import pytest
 
 import make_results_page
 from chapters import ROOT, chapter_paths
+from gm_lib.pretrained import card
 from measure import CLAIMS
 from quoted_numbers import misquoted, unmeasured, without_literal
 from records import paths, read, read_all
@@ -46,6 +47,16 @@ def test_a_record_says_what_its_claim_says_now(path):
     )
     seeds = " ".join(map(str, record.seeds))
     assert record.command == f"python tools/measure.py {path.stem} --seeds {seeds}"
+
+
+def test_the_record_of_the_classifier_agrees_with_the_card_of_the_weights_that_are_here():
+    record, ours = read_all().get("digit_classifier"), card("digit_classifier")
+    if record is None:
+        pytest.skip("results/digit_classifier.json is not measured yet")
+    place = record.seeds.index(ours["seed"])
+    for data, quantity in record.quantities.items():
+        shipped = ours["accuracy"][data]["test"]  # from weights in half precision, perhaps of another machine
+        assert abs(quantity.values[place] - shipped["share"]) <= 2 * shipped["standard_error"], data
 
 
 def test_the_page_of_results_is_what_the_records_give():
