@@ -19,7 +19,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = "results"
 
-SHARE = "share"  # the unit of what is shown in per cent
+SHARE = "share"  # the unit of shares and ratios: kept as fractions, shown in per cent
 DIGITS = 6  # significant digits that are kept of a number
 
 _TEXTS = ("title", "claim", "data", "command", "hardware", "date")
@@ -210,8 +210,8 @@ def _faults_of_quantity(key: str, parts: Any, seeds: int) -> Iterator[str]:
     if wrong:
         return
     values = parts["values"]
-    if parts.get("unit") == SHARE and not all(0 <= value <= 1 for value in values):
-        yield f"{key} is a share, so its values lie between 0 and 1, not at {values}."
+    if parts.get("unit") == SHARE and not all(0 <= value <= 2 for value in values):
+        yield f"{key} is a share, kept as a fraction such as 0.52, so its values are not {values}."
     for name, wanted in summary(values).items():
         if name in parts and not _same(parts[name], wanted, max(map(abs, values))):
             yield f"{name} of {key} is {parts[name]}, but its values give {wanted}."

@@ -96,7 +96,10 @@ def test_a_wrong_field_is_named_with_what_was_expected(tmp_path, fields, message
         ({"standard_error": 0.4}, "standard_error of price is 0.4"),
         ({"values": [1102.61, 1102.9]}, "values of price are 2, but there are 3 seeds"),
         ({"values": [1102.61, 1102.9, math.nan]}, "values of price should be a list of finite numbers"),
-        ({"unit": "share"}, "price is a share, so its values lie between 0 and 1"),
+        (
+            {"unit": "share"},
+            "price is a share, kept as a fraction such as 0.52, so its values are not [1102.61",
+        ),
         ({"gate": {"at_most": 1103}}, "not every value of price keeps its gate, at most 1103"),
         ({"gate": {"below": 1103}}, 'gate of price should be {"at_least": number} or {"at_most": number}'),
         ({"aim": {"at_most": "low"}}, "aim of price should have a number as its bound"),
