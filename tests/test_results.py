@@ -43,7 +43,7 @@ def test_a_record_says_what_its_claim_says_now(path):
     }
     held = {key: (q.what, q.unit, q.gate, q.aim) for key, q in record.quantities.items()}
     assert (record.title, record.claim, record.data, held) == (claim.title, claim.claim, claim.data, asked), (
-        f"measure it again: {record.command}"
+        f"measure it again, {record.command}; where only words differ, change them in results/{path.name} too"
     )
     seeds = " ".join(map(str, record.seeds))
     assert record.command == f"python tools/measure.py {path.stem} --seeds {seeds}"

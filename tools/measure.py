@@ -124,7 +124,9 @@ def digit_classifier(seed: int) -> Measured:
     bound_300=Asked(
         "bound of −log p(x) by 300 importance-weighted samples, the same 1,000 images", "nats per image"
     ),
-    coin_entropy=Asked("entropy of the tosses, which no model saves, 10,000 test images", "nats per image"),
+    coin_entropy=Asked(
+        "entropy of the binarization, which no model can save, 10,000 test images", "nats per image"
+    ),
 )
 def vae_quick(seed: int) -> Measured:
     """Train chapter 9's VAE with everything drawn from ``seed``, the tosses of the test images included."""
