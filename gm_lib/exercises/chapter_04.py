@@ -118,7 +118,8 @@ def _importance_values(answer: Any) -> str:
     hints=(
         "Write p²/q as one exponential. Its exponent is -a z²/2: what is a?",
         "a = 2 - 1/s². If a is not positive, the integral is infinite. Else put it into the reminder.",
-        "E[w²] = s/√(2π) · √(2π/a) = s/√(2 - 1/s²). The share is 1 over that, √(2s² - 1)/s², and 0 if 2s² ≤ 1.",
+        "E[w²] = s/√(2π) · √(2π/a) = s/√(2 - 1/s²). The share is 1 over that, √(2s² - 1)/s², and 0 if "
+        "2s² ≤ 1.",
     ),
 )
 def _effective_share(answer: Any) -> str:
