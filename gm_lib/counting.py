@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from copy import copy
 from itertools import repeat
 
 import numpy as np
@@ -39,8 +40,7 @@ class TileCounts:
     image is the product over its tiles. With ``side`` 1 every pixel stands alone (:class:`PixelCounts` is
     the same, and faster); with the side of the image nothing is cut, and the model knows images by heart.
 
-    ``x``: training images, (n, 1, size, size). The attribute ``imaginary`` may be changed later: what was
-    counted stays.
+    ``x``: training images, (n, 1, size, size). Attributes: ``n``, ``side``, ``imaginary``.
 
     Raises ``TypeError`` for what is no tensor, and ``ValueError`` for other shapes, no images, other values
     than 0 and 1, a side that does not divide the size, and a negative or infinite ``imaginary``.
@@ -58,6 +58,13 @@ class TileCounts:
         self.n = len(x)
         self._seen = self._tiles(x)
         self._counters = [Counter(_keys(tiles)) for tiles in self._seen]
+
+    def smoothed(self, imaginary: float) -> TileCounts:
+        """Return a model of the same counts with another smoothing; nothing is counted anew."""
+        _check_imaginary(imaginary)
+        model = copy(self)
+        model.imaginary = imaginary
+        return model
 
     def count(self, x: Tensor) -> Tensor:
         """Return how often each tile of ``x`` occurred in its place: int64 (n, tiles), row by row."""

@@ -121,6 +121,16 @@ def test_tiles_of_one_pixel_are_the_independent_pixels(few):
     )
 
 
+def test_another_smoothing_counts_nothing_anew_and_leaves_the_model_as_it_was(few):
+    model = TileCounts(few, 2, imaginary=1.0)
+    other = model.smoothed(5.0)
+    expected = TileCounts(few, 2, imaginary=5.0).log_prob(every_image(2))
+    torch.testing.assert_close(other.log_prob(every_image(2)), expected)
+    assert (model.imaginary, other.imaginary) == (1.0, 5.0)
+    with pytest.raises(ValueError, match="imaginary is -2"):
+        model.smoothed(-2)
+
+
 def test_independent_pixels_are_bernoulli_variables(few):
     model = PixelCounts(few)
     coins = Independent(Bernoulli(probs=(few.double().sum(0) + 0.5) / 31), 3)
