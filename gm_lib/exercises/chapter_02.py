@@ -91,7 +91,7 @@ def _logistic_icdf(answer: Any) -> str:
         name="the inverse",
         mistakes={
             "this is F, not its inverse: it takes x to u.": torch.sigmoid((u - location) / scale),
-            "this is F⁻¹(1 - u). Its draws have the right distribution, but a larger u must give a larger x.": (
+            "this is F⁻¹(1 - u). Its draws are right, but a larger u must give a larger x.": (
                 location - scale * logit
             ),
             "the scale divides. In F it divides; undone, it multiplies.": location + logit / scale,
@@ -230,7 +230,7 @@ def _digits_given_slant(answer: Any) -> str:
     result = call(answer, counts)
     if isinstance(result, Tensor) and bool(result.isnan().any()):
         raise Wrong(
-            "right where a slant was seen. A slant that was never seen gives 0/0: put the marginal p(y) there."
+            "right where a slant was seen. One that was never seen gives 0/0: put the marginal p(y) there."
         )
     found = tensor(result, shape=counts.shape, name="the result")
     marginal = counts.sum(1) / counts.sum()
