@@ -349,53 +349,47 @@ def _log_p_by_chain_rule(answer: Any) -> str:
 
 @exercise(
     "2.7",
-    "Bits per dimension",
+    "Dequantization",
     hints=(
-        "Scaled to [0, 1], a bin is 1/256 wide. What is the probability of a pixel's bin, from the density?",
-        "For all values of an image together it is the density times 1/256 for each of them; in logarithms, "
-        "dims · log 256 is subtracted.",
-        "(dims * math.log(256) - log_density) / (dims * math.log(2)), with dims = math.prod(shape).",
+        "First get the number of the level back from x: which whole number is it?",
+        "k = (x * (levels - 1)).round(). The bin of level k goes from k / levels to (k + 1) / levels.",
+        "(k + u) / levels.",
     ),
 )
-def _bits_per_pixel(answer: Any) -> str:
-    log_density = torch.tensor([0.0, 1500.0, -300.0, 7000.0])
-    shape = (3, 32, 32)
-    dims = 3 * 32 * 32
-    found = tensor(call(answer, log_density, shape), name="the result")
-    if found.shape != (4,):
-        raise Wrong(f"one number for each image is shape (4,), and yours is {tuple(found.shape)}.")
-    step = math.log(256)
+def _spread(answer: Any) -> str:
+    levels = 8
+    k = torch.arange(levels).repeat(50).float()
+    x, u = k / (levels - 1), torch.rand(50 * levels)
+    found = tensor(call(answer, x, u, levels), shape=x.shape, name="the result")
     expect_close(
         found,
-        8 - log_density / (dims * math.log(2)),
-        name="bits per dimension",
+        (k + u) / levels,
+        atol=1e-6,
+        name="the dequantized value",
         mistakes={
-            "the width of a bin is missing: a flat density on [0, 1] has log-density 0 and must cost 8 bits, "
-            "not 0.": -log_density / (dims * math.log(2)),
-            "the width of a bin is counted once for the whole image. Each of the values has a bin.": (
-                (step - log_density) / (dims * math.log(2))
-            ),
-            "these are nats per dimension: divide by log 2.": step - log_density / dims,
-            "the sign of log 256 is wrong: dividing the axis into 256 bins makes each less probable.": (
-                (-log_density - dims * step) / (dims * math.log(2))
-            ),
-            "these are bits for the whole image: divide by the number of values.": (
-                (dims * step - log_density) / math.log(2)
-            ),
-            "this divides by the number of pixels. Each pixel has three values, one for each colour.": (
-                (32 * 32 * step - log_density) / (32 * 32 * math.log(2))
-            ),
-            "this divides by the number of pixels. Each pixel has three values, one for each colour, and "
-            "each is a dimension.": (dims * step - log_density) / (32 * 32 * math.log(2)),
-            "the sign is wrong. Bits are a cost: the more probable the image, the fewer.": (
-                log_density / (dims * math.log(2)) - 8
-            ),
-            "256 levels make 256 bins; this has 255.": (
-                (dims * math.log(255) - log_density) / (dims * math.log(2))
+            "this reaches beyond 1: x is k/(levels-1) and not k/levels, so level 7 of 8 begins at 1. Get k "
+            "back first.": x + u / levels,
+            "these bins are 1/(levels-1) wide, so the last one reaches beyond 1. There are `levels` bins, "
+            "not one less.": (k + u) / (levels - 1),
+            "the noise is as wide as the whole interval. It should stay in the bin of its level, 1/levels "
+            "wide.": x + u,
+            "the noise goes to both sides of the level, so values leave [0, 1).": (k + u - 0.5) / levels,
+            "the result should lie in [0, 1); yours goes up to the number of levels. Divide by it.": k + u,
+            "u is not used: these are the left ends of the bins.": k / levels,
+            "nothing was added: these are still the levels themselves.": x,
+            "x was multiplied by levels, and not by levels - 1: only then is it a whole number.": (
+                (x * levels + u) / levels
             ),
         },
     )
-    return "A flat density costs 8 bits, and nothing real costs less than zero."
+    fine = torch.arange(256).float() / 255
+    top = tensor(call(answer, fine, torch.zeros(256), 256), shape=(256,), name="the result")
+    expect(
+        bool(((top * 256).round() == torch.arange(256)).all()),
+        "right for 8 levels, wrong for 256: x * 255 is a whole number only up to rounding, and cutting it "
+        "off (floor, int, long) can land one level too low. Round it.",
+    )
+    return "Every value in its own bin, and every bin evenly filled."
 
 
 # 2.8

@@ -239,36 +239,32 @@ WRONG["2.6"] = [
 ]
 
 
-# 2.7: bits per dimension -----------------------------------------------------------------------------
+# 2.7: dequantization ---------------------------------------------------------------------------------
 
-LOG2 = math.log(2)
+
+def cut_off(x, u, levels):
+    return ((x * (levels - 1)).long() + u) / levels  # 255 times k/255 is sometimes a little below k
+
+
+def by_rounding(x, u, levels):
+    return (torch.round(x * (levels - 1)) + u) / levels
+
 
 RIGHT["2.7"] = [
-    lambda log_density, shape: 8 - log_density / (math.prod(shape) * LOG2),
-    lambda log_density, shape: (math.prod(shape) * 8 - log_density / LOG2) / math.prod(shape),
-    lambda log_density, shape: -(log_density.numpy() / np.prod(shape) - np.log(256)) / np.log(2),
+    by_rounding,
+    lambda x, u, levels: (x * (levels - 1) + 0.5).floor() / levels + u / levels,
+    lambda x, u, levels: (np.rint(x.numpy() * (levels - 1)) + u.numpy()) / levels,
 ]
 WRONG["2.7"] = [
-    (lambda log_density, shape: -log_density / (math.prod(shape) * LOG2), "width of a bin is missing"),
-    (
-        lambda log_density, shape: (math.log(256) - log_density) / (math.prod(shape) * LOG2),
-        "once for the whole image",
-    ),
-    (lambda log_density, shape: math.log(256) - log_density / math.prod(shape), "nats per dimension"),
-    (lambda log_density, shape: -8 - log_density / (math.prod(shape) * LOG2), "sign of log 256"),
-    (lambda log_density, shape: 8 * math.prod(shape) - log_density / LOG2, "for the whole image"),
-    (lambda log_density, shape: 8 - log_density / (math.prod(shape[1:]) * LOG2), "one for each colour"),
-    (
-        lambda log_density, shape: (8 * math.prod(shape) - log_density / LOG2) / math.prod(shape[1:]),
-        "each is a dimension",
-    ),
-    (lambda log_density, shape: log_density / (math.prod(shape) * LOG2) - 8, "Bits are a cost"),
-    (
-        lambda log_density, shape: math.log2(255) - log_density / (math.prod(shape) * LOG2),
-        "this has 255",
-    ),
-    (lambda log_density, shape: (8 - log_density / (math.prod(shape) * LOG2)).mean(), "shape (4,)"),
-    (lambda log_density, shape: 8 - log_density / math.prod(shape), "bits per dimension should be"),
+    (lambda x, u, levels: x + u / levels, "Get k back first"),
+    (lambda x, u, levels: x + u / (levels - 1), "not one less"),
+    (lambda x, u, levels: x + u, "as wide as the whole interval"),
+    (lambda x, u, levels: (x * (levels - 1) + u - 0.5) / levels, "to both sides"),
+    (lambda x, u, levels: x * (levels - 1) + u, "Divide by it"),
+    (lambda x, u, levels: (x * (levels - 1)) / levels, "left ends of the bins"),
+    (lambda x, u, levels: x, "nothing was added"),
+    (cut_off, "Round it"),
+    (lambda x, u, levels: torch.rand_like(x), "the dequantized value should be"),
 ]
 
 
