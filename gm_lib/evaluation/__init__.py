@@ -14,6 +14,7 @@ from gm_lib.evaluation.likelihood import (
     ActiveUnits,
     LikelihoodEstimate,
     active_units,
+    bits_per_dim,
     log_likelihood,
     negative_elbo,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "PrecisionRecall",
     "active_units",
     "assert_unbiased",
+    "bits_per_dim",
     "estimate",
     "expected_histogram_kl",
     "frechet_distance",
