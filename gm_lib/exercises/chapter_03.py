@@ -389,7 +389,7 @@ def _judges_bound(answer: Any) -> str:
 )
 def _carried(answer: Any) -> str:
     x = torch.tensor([3.0, -1.0, 0.5, 7.0, 2.0])
-    y = torch.tensor([2.5, -2.0, 9.0, 1.0, -3.5])
+    y = torch.tensor([2.5, -2.0, 9.5, 1.0, -3.5])
     found = number(call(answer, x, y), "the distance")
     a, b = x.sort().values, y.sort().values
     ways = (a - b).abs()
