@@ -388,8 +388,9 @@ def _judges_bound(answer: Any) -> str:
     ),
 )
 def _carried(answer: Any) -> str:
-    x = torch.tensor([3.0, -1.0, 0.5, 7.0, 2.0])
-    y = torch.tensor([2.5, -2.0, 9.5, 1.0, -3.5])
+    # Chosen so that every mistake below leads to another number.
+    x = torch.tensor([-2.3, -1.9, 7.2, -3.5, -2.9])
+    y = torch.tensor([-4.9, 1.7, 7.1, 7.1, -3.8])
     found = number(call(answer, x, y), "the distance")
     a, b = x.sort().values, y.sort().values
     ways = (a - b).abs()
@@ -402,6 +403,8 @@ def _carried(answer: Any) -> str:
             "order.": (x - y).abs().mean(),
             "the absolute value comes too late, or is missing: ways to the left and to the right cancel. "
             "This is the difference of the means.": (a - b).mean(),
+            "this is the distance between the means: ways to the left and to the right cancel. Take absolute "
+            "values before the mean.": (a - b).mean().abs(),
             "this is the mean of the squares. The first Wasserstein distance takes the ways themselves.": (
                 ways**2
             ).mean(),
