@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from typing import Any
@@ -178,7 +177,7 @@ def _best_answer(answer: Any) -> str:
     hints=(
         "With ℓ the logit, log(1 - D) = -softplus(ℓ) and -log D = softplus(-ℓ). The derivative of softplus "
         "is the sigmoid.",
-        "The first is -D. In the second the chain rule gives a minus for -ℓ: -sigmoid(-ℓ), which is -(1 - D).",
+        "The first is -D. In the second the chain rule gives a minus for -ℓ: -sigmoid(-ℓ), that is -(1 - D).",
         "return -torch.sigmoid(logits), -torch.sigmoid(-logits)",
     ),
 )
@@ -217,8 +216,8 @@ def _pulls(answer: Any) -> str:
         name="the derivative of -log D",
         mistakes={
             "the second has the wrong sign: -log D falls when the logit rises.": 1 - D,
-            "the second is a derivative by D. By the logit there is one more factor, "
-            "dD/dℓ = D(1 - D).": -1 / D,
+            "the second is a derivative by D. By the logit there is one more factor, dD/dℓ = D(1 - D).": -1
+            / D,
             "the second is -D again. Where the judge is sure, D = 0, -log D has to pull hardest.": -D,
             "the second is the loss itself, not its derivative.": softplus(-logits),
         },
@@ -292,13 +291,14 @@ def _which(answer: Any) -> str:
     "12.6",
     "One round of the game",
     hints=(
-        "Two blocks. In a loop over range(k): loss of the judge, zero_grad, backward, step, all with the judge's "
-        "optimizer. After the loop the same for the forger.",
+        "Two blocks. In a loop over range(k): loss of the judge, zero_grad, backward, step, all with the "
+        "judge's optimizer. After the loop the same for the forger.",
         "The judge's loss is softplus(-judge(real())) + softplus(judge(forged)), its mean; detach the forged "
         "samples. The forger's is softplus(-judge(forger(noise()))), with new noise.",
         "for _ in range(k): forged = forger(noise()).detach(); judge_loss = …; learn_judge.zero_grad(); "
         "judge_loss.backward(); learn_judge.step(). Then forger_loss with learn_forger, and return both.",
     ),
+    seconds=30.0,  # a session's first optimizer makes PyTorch load more of itself
 )
 def _round(answer: Any) -> str:
     for k in (1, 3):
@@ -314,19 +314,25 @@ def _round(answer: Any) -> str:
                 raise Wrong(message)
         if drawn["real"] < k:
             raise Wrong(
-                f"with k = {k} real() was called {drawn['real']} times: each step of the judge needs a new batch."
+                f"with k = {k} real() was called {drawn['real']} times: each step of the judge needs a "
+                "new batch."
             )
         if drawn["noise"] != k + 1:
             raise Wrong(
                 f"with k = {k} noise() was called {drawn['noise']} times; k steps of the judge and one of "
                 f"the forger need {k + 1} batches of it."
             )
-        if not _close(found["judge"], right["judge"]):
+        if not _close(found["first_judge"], right["first_judge"]):
             raise Wrong(
                 f"with k = {k} the judge does not end where it should. Its loss is the mean of "
                 "softplus(-judge(real)) + softplus(judge(forged)), and its gradient is set to zero before "
                 "each backward()."
             )
+        expect(
+            found["forger_moved"],
+            "the judge is right, but the forger does not move. In its own step nothing is detached: the "
+            "gradient comes to it through the judge.",
+        )
         raise Wrong(
             f"the judge is right, but with k = {k} the forger does not end where it should: one step "
             "on the mean of softplus(-judge(forger(noise())))."
@@ -362,16 +368,27 @@ def _play(one_round: Callable[..., Any], k: int) -> tuple[dict[str, Any], dict[s
 
         return batch
 
+    start = _weights(forger)
     for once in range(2):
         losses = call(one_round, judge, forger, *optimizers, draw("real", 2), draw("noise", 3), k)
         if once == 0:
-            first = dict(drawn)
+            first, first_judge, forger_moved = (
+                dict(drawn),
+                _weights(judge),
+                not _close(_weights(forger), start),
+            )
     state = {
-        "judge": [w.detach().clone() for w in judge.parameters()],
-        "forger": [w.detach().clone() for w in forger.parameters()],
+        "judge": _weights(judge),
+        "forger": _weights(forger),
         "losses": losses,
+        "first_judge": first_judge,
+        "forger_moved": forger_moved,
     }
     return state, first
+
+
+def _weights(player: nn.Module) -> list[Tensor]:
+    return [w.detach().clone() for w in player.parameters()]
 
 
 def _close(a: list[Tensor], b: list[Tensor]) -> bool:
@@ -389,7 +406,9 @@ def _expect_losses(found: dict[str, Any], right: dict[str, Any]) -> None:
     given = [float(torch.as_tensor(loss).detach()) for loss in losses]
     wanted = [float(loss) for loss in right["losses"]]
     if is_close(given, wanted[::-1]) and not is_close(given, wanted):
-        raise Wrong("the players end where they should; the losses are in the wrong order: the judge's first.")
+        raise Wrong(
+            "the players end where they should; the losses are in the wrong order: the judge's first."
+        )
     expect(
         is_close(given, wanted),
         f"the players end where they should, but the losses should be {wanted[0]:.4g} and {wanted[1]:.4g}, "
@@ -467,9 +486,8 @@ _MISTAKEN_ROUNDS = {
     "this forger minimizes log(1 - D). The task asks for -log D, softplus(-logits).": _mistaken(
         forger_pays=lambda logits: -softplus(logits)
     ),
-    "this forger learns to be caught: softplus(logits) is -log(1 - D). It wants softplus(-logits).": _mistaken(
-        forger_pays=softplus
-    ),
+    "this forger learns to be caught: softplus(logits) is -log(1 - D). It wants "
+    "softplus(-logits).": _mistaken(forger_pays=softplus),
     "this forger maximizes -log D: the sign is wrong.": _mistaken(
         forger_pays=lambda logits: -softplus(-logits)
     ),

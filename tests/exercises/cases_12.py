@@ -73,13 +73,15 @@ WRONG["12.2"] = [
     ),
     (
         lambda real, fake: (
-            (real.sigmoid() + 1e-8).log().mean() + (1 - fake.sigmoid() + 1e-8).log().mean() + math.log(4)
-        )
-        / 2,
+            ((real.sigmoid() + 1e-8).log().mean() + (1 - fake.sigmoid() + 1e-8).log().mean() + math.log(4))
+            / 2
+        ),
         "a small constant inside only hides it",
     ),
     (
-        lambda real, fake: (real.sigmoid().log().mean() + (1 - fake.sigmoid()).log().mean() + math.log(4)) / 2,
+        lambda real, fake: (
+            (real.sigmoid().log().mean() + (1 - fake.sigmoid()).log().mean() + math.log(4)) / 2
+        ),
         "runs out of digits",
     ),
 ]
@@ -100,7 +102,7 @@ def by_trying_all(D):
 
 
 def all_of_the_largest(D):
-    best = D == D.max()
+    best = D.max() == D
     return best / best.sum()
 
 
@@ -112,7 +114,7 @@ WRONG["12.3"] = [
     (lambda D: torch.full_like(D, 1 / len(D)), "ignores the judge"),
     (lambda D: D.argmax(), "this is one number"),
     (lambda D: (1 - D).log().min(), "this is one number"),
-    (lambda D: (D == D.max()).float(), "yours adds up to 3"),
+    (lambda D: (D.max() == D).float(), "yours adds up to 3"),
     (lambda D: 1 - D, "q should be"),
 ]
 
@@ -310,6 +312,15 @@ def cut_off_forger(judge, forger, learn_judge, learn_forger, real, noise, k):
     return d_loss, g_loss.item()
 
 
+def forger_reuses_judge_noise(judge, forger, learn_judge, learn_forger, real, noise, k):
+    """Draws new noise and does not use it."""
+    for _ in range(k):
+        z = noise()
+        d_loss = judge_step(judge, forger, learn_judge, real, lambda z=z: z)
+    noise()
+    return d_loss, forger_step(judge, forger, learn_forger, lambda: z)
+
+
 def exchanged_labels(judge, forger, learn_judge, learn_forger, real, noise, k):
     for _ in range(k):
         d_loss = (F.softplus(judge(real())) + F.softplus(-judge(forger(noise()).detach()))).mean()
@@ -333,7 +344,8 @@ WRONG["12.6"] = [
     (both_move, "the judge moves in the forger's step"),
     (one_real_batch, "the same real samples"),
     (one_noise_batch, "noise() was called 1 times"),
-    (cut_off_forger, "the forger does not end where it should"),
+    (cut_off_forger, "the forger does not move"),
+    (forger_reuses_judge_noise, "the forger does not end where it should"),
     (lambda *players: in_two_functions(*players)[::-1], "the wrong order"),
     (lambda *players: in_two_functions(*players)[0], "Return both losses"),
     (lambda *players: (0.0, 0.0), "call real() and noise()"),
