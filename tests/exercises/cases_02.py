@@ -242,10 +242,6 @@ WRONG["2.6"] = [
 # 2.7: dequantization ---------------------------------------------------------------------------------
 
 
-def cut_off(x, u, levels):
-    return ((x * (levels - 1)).long() + u) / levels  # 255 times k/255 is sometimes a little below k
-
-
 def by_rounding(x, u, levels):
     return (torch.round(x * (levels - 1)) + u) / levels
 
@@ -263,7 +259,6 @@ WRONG["2.7"] = [
     (lambda x, u, levels: x * (levels - 1) + u, "Divide by it"),
     (lambda x, u, levels: (x * (levels - 1)) / levels, "left ends of the bins"),
     (lambda x, u, levels: x, "nothing was added"),
-    (cut_off, "Round it"),
     (lambda x, u, levels: torch.rand_like(x), "the dequantized value should be"),
 ]
 
