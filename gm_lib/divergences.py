@@ -79,7 +79,7 @@ def js_lower_bound(logits_p: Tensor, logits_q: Tensor) -> Tensor:
     """
     if logits_p.ndim != 1 or logits_p.shape != logits_q.shape:
         raise ValueError(
-            "both players need one logit for each of n draws, shape (n,), "
+            "the judge needs one logit for each of n draws of either side, shape (n,), "
             f"got {tuple(logits_p.shape)} and {tuple(logits_q.shape)}."
         )
     return math.log(2.0) + (logsigmoid(logits_p) + logsigmoid(-logits_q)) / 2

@@ -143,7 +143,7 @@ def _in_millimetres(answer: Any) -> str:
             ),
             "a density is divided by 1000; its logarithm is not. Dividing inside the logarithm subtracts "
             "log 1000.": per_metre / 1000,
-            "the density itself was asked for in logarithms.": (per_metre - step).exp(),
+            "this is the density; its logarithm was asked for.": (per_metre - step).exp(),
         },
     )
     return "Units change a density, never a probability."

@@ -316,7 +316,7 @@ def _leave_one_out(answer: Any) -> str:
     "4.8",
     "A control variate",
     hints=(
-        "Which c makes the parabola lowest? It is written above the table.",
+        "Which c makes the parabola lowest? It stands under “The rule behind the baseline”.",
         "c = Cov(values, control)/Var(control), each a mean over the draws of a product of deviations.",
         "values - c * (control - expectation), with the known expectation, not the control's own mean.",
     ),

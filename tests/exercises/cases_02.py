@@ -107,7 +107,7 @@ WRONG["2.3"] = [
     (lambda log_density, y: log_density(y), "was given millimetres"),
     (lambda log_density, y: log_density(1000 * y) - math.log(1000), "1700 mm is 1.7 m"),
     (lambda log_density, y: log_density(y / 1000) / 1000, "Dividing inside the logarithm"),
-    (lambda log_density, y: log_density(y / 1000).exp() / 1000, "in logarithms"),
+    (lambda log_density, y: log_density(y / 1000).exp() / 1000, "its logarithm was asked for"),
     (lambda log_density, y: log_density(y / 1000) - math.log10(1000), "the log-density should be"),
 ]
 
