@@ -1,6 +1,6 @@
 """Data: images and where they come from, batches on the device, 2-D distributions with a known density."""
 
-from gm_lib.data.batches import Batch, Batches, binarize, check_images
+from gm_lib.data.batches import Batch, Batches, binarize, check_images, dequantize
 from gm_lib.data.images import ImageData, Split, images
 from gm_lib.data.sources import DownloadError
 from gm_lib.data.toys import TOYS, toy
@@ -14,6 +14,7 @@ __all__ = [
     "Split",
     "binarize",
     "check_images",
+    "dequantize",
     "images",
     "toy",
 ]

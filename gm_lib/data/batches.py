@@ -145,6 +145,27 @@ def binarize(x: Tensor, generator: torch.Generator | None = None, *, validate: b
     return torch.bernoulli(x, generator=generator)
 
 
+def dequantize(x: Tensor, levels: int = 256, generator: torch.Generator | None = None) -> Tensor:
+    """Spread each level over its own bin of [0, 1): level k of ``levels`` becomes (k + u) / ``levels``.
+
+    With u uniform on [0, 1), a density of the result bounds the probability of the level from below, on
+    average: E[log p((k + u) / levels) - log levels] ≤ log P(k) [Uria et al. 2013; Theis et al. 2016,
+    section 3.1]. ``x`` holds the levels 0, 1/(levels-1), …, 1; shape and dtype are kept.
+
+    Raises ``ValueError`` when ``x`` leaves [0, 1], holds NaN, or a value that is none of the levels.
+    """
+    _check_unit_interval(x)
+    steps = x * (levels - 1)
+    k = steps.round()
+    if not bool(((steps - k).abs() < 1e-3).all()):
+        raise ValueError(
+            f"dequantize expects the {levels} levels 0, 1/{levels - 1}, …, 1, got other values: "
+            f"(x * {levels - 1}).round() / {levels - 1} brings them there."
+        )
+    u = torch.rand(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+    return (k + u.clamp(max=1 - 2**-16)) / levels  # or rounding could carry it into the next bin
+
+
 def check_images(x: Tensor) -> None:
     """Raise unless ``x`` is a floating-point tensor of shape (n, channels, height, width), n > 0, in [0, 1].
 

@@ -5,6 +5,7 @@ from gm_lib.evaluation.likelihood import (
     ActiveUnits,
     LikelihoodEstimate,
     active_units,
+    bits_per_dim,
     log_likelihood,
     negative_elbo,
 )
@@ -15,6 +16,7 @@ __all__ = [
     "LikelihoodEstimate",
     "active_units",
     "assert_unbiased",
+    "bits_per_dim",
     "estimate",
     "log_likelihood",
     "negative_elbo",

@@ -91,6 +91,20 @@ def negative_elbo(
     return _per_example(bound, model, x, y, k, batch_size, seed, progress, "-ELBO")
 
 
+def bits_per_dim(log_p: Tensor, dims: int, *, bin_width: float = 1.0) -> Tensor:
+    """Return -log p in bits per dimension, for log p in nats of examples with ``dims`` values. Any one shape.
+
+    For the log-*density* of dequantized data ``bin_width`` is the width of a bin, 1/256 for 256 levels on
+    [0, 1]: a density times that is a probability, and the result is, on average, an upper bound of the bits
+    of the discrete data. For log-probabilities it is 1. Theis et al. 2016, section 3.1.
+
+    Raises ``ValueError`` for dims below 1 and a bin width that is not positive.
+    """
+    if dims < 1 or not bin_width > 0:
+        raise ValueError(f"dims must be at least 1 and bin_width positive, got {dims} and {bin_width}.")
+    return -(log_p / dims + math.log(bin_width)) / math.log(2)
+
+
 @dataclass(frozen=True, eq=False)
 class ActiveUnits:
     """Which latent dimensions carry information about x. ``variance``: (latent_dim,), Cov_x(E[z | x])."""

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from gm_lib.data import Batches, binarize, check_images
+from gm_lib.data import Batches, binarize, check_images, dequantize
+from gm_lib.evaluation import assert_unbiased
 
 
 def numbered(n: int) -> tuple[Tensor, Tensor]:
@@ -241,6 +242,44 @@ def test_what_is_no_batch_of_images_is_refused_with_what_to_do(
 
 def test_images_from_black_to_white_pass() -> None:
     check_images(grey())
+
+
+def all_levels(levels: int = 256) -> Tensor:
+    return torch.arange(levels).repeat(400) / (levels - 1)
+
+
+@pytest.mark.parametrize("levels", [2, 256])
+def test_dequantized_values_stay_in_the_bin_of_their_level(levels: int) -> None:
+    x = all_levels(levels)
+    smooth = dequantize(x, levels, torch.Generator().manual_seed(0))
+    assert torch.equal((smooth * levels).floor(), (x * (levels - 1)).round())
+    assert_unbiased(smooth * levels - (smooth * levels).floor(), 0.5)
+
+
+def test_the_largest_noise_does_not_reach_the_next_bin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.full(shape, 1 - 2**-24))
+    x = all_levels()
+    assert torch.equal((dequantize(x) * 256).floor(), (x * 255).round())
+
+
+def test_dequantization_draws_from_its_generator_alone() -> None:
+    x, state = all_levels(), torch.get_rng_state()
+    first, second = (dequantize(x, generator=torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (torch.tensor([0.0, 0.5]), "expects the 256 levels 0, 1/255"),
+        (torch.tensor([0.0, 255.0]), "divide by 255"),
+        (torch.tensor([math.nan]), "hold NaN"),
+    ],
+)
+def test_what_has_no_levels_is_not_dequantized(x: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        dequantize(x)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

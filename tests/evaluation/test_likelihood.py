@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from gm_lib.evaluation import active_units, estimate, log_likelihood, negative_elbo
+from gm_lib.evaluation import active_units, bits_per_dim, estimate, log_likelihood, negative_elbo
 
 
 class Table(torch.nn.Module):
@@ -114,6 +114,27 @@ def test_active_units_are_the_variance_of_the_posterior_mean_over_the_data():
     assert units.active.tolist() == [True, False, False]
     assert units.count == 1
     assert active_units(Encoder(), x, threshold=1e-4).count == 2
+
+
+def test_a_flat_density_costs_the_bits_of_its_levels_and_a_fair_coin_one():
+    flat = torch.zeros(5)  # log 1: uniform on [0, 1]^784
+    torch.testing.assert_close(bits_per_dim(flat, 784, bin_width=1 / 256), torch.full((5,), 8.0))
+    coins = torch.tensor([784 * math.log(0.5)])
+    torch.testing.assert_close(bits_per_dim(coins, 784), torch.ones(1))
+
+
+def test_bits_per_dim_of_a_histogram_are_those_of_the_levels_it_counts():
+    p = torch.tensor([0.5, 0.25, 0.125, 0.125])
+    entropy = float(-(p * p.log2()).sum())
+    density = (4 * p).log()  # constant on each of four bins of [0, 1]
+    assert float((p * bits_per_dim(density, 1, bin_width=1 / 4)).sum()) == pytest.approx(entropy)
+    assert float((p * bits_per_dim(p.log(), 1)).sum()) == pytest.approx(entropy)
+
+
+@pytest.mark.parametrize("wrong", [{"dims": 0}, {"dims": 3, "bin_width": 0.0}])
+def test_bits_per_dim_refuse_what_is_no_dimension_or_width(wrong):
+    with pytest.raises(ValueError, match="dims must be at least 1 and bin_width positive"):
+        bits_per_dim(torch.zeros(1), **wrong)
 
 
 def test_nothing_to_evaluate_is_an_error_that_says_so():
