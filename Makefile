@@ -28,6 +28,7 @@ $(READY): requirements.txt pyproject.toml
 	@touch $(READY)
 
 book: $(READY) notebooks ## execute every chapter and build the site in _build/html
+	$(PY) tools/make_results_page.py
 	$(PY) tools/execute.py --workers $(WORKERS)
 	@rm -rf _build/html
 	$(VENV)/bin/jupyter-book build -W -n --keep-going --all .
@@ -43,11 +44,12 @@ test-site: $(READY) ## open the built pages in Chromium, with the network off (a
 notebooks: $(READY) ## derive notebooks/ from book/chapters/
 	$(PY) tools/make_notebooks.py
 
-lint: $(READY) ## check format, style, types and that notebooks/ is up to date
+lint: $(READY) ## check format, style, types and that what is made from sources is up to date
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(PY) tools/make_notebooks.py --check
+	$(PY) tools/make_results_page.py --check
 
 format: $(READY) ## format the code, the chapters' too, and mend what can be mended
 	$(PY) tools/format_chapters.py

@@ -22,6 +22,29 @@ def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU) -> 
     return nn.Sequential(*layers[:-1])
 
 
+def conv_down(channels_in: int, channels_out: int) -> nn.Sequential:
+    """Return a convolution that halves height and width, and a leaky ReLU: a DCGAN's discriminator.
+
+    (n, channels_in, h, w) to (n, channels_out, h/2, w/2) for even h and w. Radford et al. 2016, without their
+    batch norm.
+    """
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, kernel_size=4, stride=2, padding=1), nn.LeakyReLU(0.2)
+    )
+
+
+def conv_up(channels_in: int, channels_out: int) -> nn.Sequential:
+    """Return a transposed convolution that doubles height and width, batch norm and a ReLU.
+
+    (n, channels_in, h, w) to (n, channels_out, 2h, 2w): a DCGAN's generator. Radford et al. 2016.
+    """
+    return nn.Sequential(
+        nn.ConvTranspose2d(channels_in, channels_out, kernel_size=4, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(),
+    )
+
+
 def check_labels(y: Tensor | None, num_classes: int) -> None:
     """Raise ``ValueError`` unless ``y`` holds integer labels in 0 … ``num_classes`` - 1. Reads the values."""
     if y is None:

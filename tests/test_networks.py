@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from gm_lib.networks import check_labels, count_parameters, mlp, one_hot
+from gm_lib.networks import check_labels, conv_down, conv_up, count_parameters, mlp, one_hot
 
 
 def test_an_mlp_is_linear_layers_with_activations_between_them_and_none_at_the_end():
@@ -56,3 +56,16 @@ def test_labels_that_are_no_class_are_refused(y, message):
     if y is not None:
         with pytest.raises(ValueError, match=message):
             one_hot(y, 10)
+
+
+def test_going_down_halves_the_side_and_going_up_doubles_it():
+    x = torch.randn(3, 2, 14, 14)
+    assert conv_down(2, 5)(x).shape == (3, 5, 7, 7)
+    assert conv_up(2, 5)(x).shape == (3, 5, 28, 28)
+
+
+def test_batch_norm_comes_before_the_nonlinearity_and_takes_the_place_of_the_bias():
+    assert [type(layer) for layer in conv_up(2, 5)] == [nn.ConvTranspose2d, nn.BatchNorm2d, nn.ReLU]
+    assert [type(layer) for layer in conv_down(2, 5)] == [nn.Conv2d, nn.LeakyReLU]
+    assert conv_down(2, 5)[0].bias is not None
+    assert conv_up(2, 5)[0].bias is None

@@ -1,5 +1,14 @@
-"""How good is it? Estimates with their standard errors, and likelihoods of models with hidden variables."""
+"""How good is it? Estimates and their standard errors, likelihoods, and judges of samples."""
 
+from gm_lib.evaluation.coverage import (
+    CONFIDENT,
+    ModeReport,
+    expected_histogram_kl,
+    mode_coverage,
+    stacked_mode_coverage,
+)
+from gm_lib.evaluation.digits import COVERED, DigitReport, judge_digits
+from gm_lib.evaluation.distances import PrecisionRecall, frechet_distance, kernel_distance, precision_recall
 from gm_lib.evaluation.estimates import Estimate, assert_unbiased, estimate, report, standard_error
 from gm_lib.evaluation.likelihood import (
     ActiveUnits,
@@ -11,15 +20,27 @@ from gm_lib.evaluation.likelihood import (
 )
 
 __all__ = [
+    "CONFIDENT",
+    "COVERED",
     "ActiveUnits",
+    "DigitReport",
     "Estimate",
     "LikelihoodEstimate",
+    "ModeReport",
+    "PrecisionRecall",
     "active_units",
     "assert_unbiased",
     "bits_per_dim",
     "estimate",
+    "expected_histogram_kl",
+    "frechet_distance",
+    "judge_digits",
+    "kernel_distance",
     "log_likelihood",
+    "mode_coverage",
     "negative_elbo",
+    "precision_recall",
     "report",
+    "stacked_mode_coverage",
     "standard_error",
 ]

@@ -7,19 +7,16 @@ A model is known here by what it can do: ``elbo(x, y)`` to (n,), ``log_weights(x
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import torch
 from torch import Generator, Tensor
 from tqdm.auto import tqdm
 
 from gm_lib.evaluation.estimates import Estimate, estimate
+from gm_lib.evaluation.models import Model, batches_for, device_of, evaluating
 from gm_lib.runtime import forked_rng
-
-Model: TypeAlias = Any  # an nn.Module that can do what the first lines say
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,8 +130,8 @@ def active_units(model: Model, x: Tensor, y: Tensor | None = None, *, threshold:
         raise ValueError(
             f"active units are a variance over the data: at least 2 examples are needed, got {len(x)}."
         )
-    with _evaluating(model):
-        means = [model.encode(*batch).mean.cpu().double() for batch in _batches(model, x, y, 500)]
+    with evaluating(model):
+        means = [model.encode(*batch).mean.cpu().double() for batch in batches_for(model, x, y, size=500)]
     return ActiveUnits(torch.cat(means).var(0), threshold)
 
 
@@ -154,33 +151,12 @@ def _per_example(
         raise ValueError(f"k is the number of draws per example and must be at least 1, got {k}.")
     if len(x) == 0:
         raise ValueError("there is no data to evaluate: x has no examples.")
-    with _evaluating(model), forked_rng(seed):
-        generator = Generator(device=_device(model)).manual_seed(seed)
-        batches = tqdm(list(_batches(model, x, y, batch_size)), desc=title, disable=not progress, leave=False)
+    with evaluating(model), forked_rng(seed):
+        generator = Generator(device=device_of(model)).manual_seed(seed)
+        batches = tqdm(
+            list(batches_for(model, x, y, size=batch_size)), desc=title, disable=not progress, leave=False
+        )
         values = torch.cat([bound(*batch, generator) for batch in batches])
     single = Estimate(values.mean().item(), math.nan, 1)
     result = estimate(values) if len(values) > 1 else single
     return LikelihoodEstimate(values, k, result.mean, result.standard_error)
-
-
-def _batches(model: Model, x: Tensor, y: Tensor | None, size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-    device = _device(model)
-    for start in range(0, len(x), size):
-        labels = None if y is None else y[start : start + size].to(device)
-        yield x[start : start + size].to(device), labels
-
-
-@contextmanager
-def _evaluating(model: Model) -> Iterator[None]:
-    """Evaluation mode without gradients; the model's mode is put back afterwards."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(was_training)
-
-
-def _device(model: Model) -> torch.device:
-    return next((p.device for p in model.parameters()), torch.device("cpu"))

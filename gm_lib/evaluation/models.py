@@ -1,0 +1,37 @@
+"""How a model is looked at: batch by batch on its own device, in evaluation mode, without gradients."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+Model: TypeAlias = Any  # an nn.Module, known by what it can do
+
+
+def batches_for(
+    model: Model, x: Tensor, y: Tensor | None = None, *, size: int
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield ``x`` (n, ...) and ``y`` (n,) in order, ``size`` examples at a time, on the model's device."""
+    device = device_of(model)
+    for start in range(0, len(x), size):
+        labels = None if y is None else y[start : start + size].to(device)
+        yield x[start : start + size].to(device), labels
+
+
+@contextmanager
+def evaluating(model: Model) -> Iterator[None]:
+    """Evaluation mode without gradients; the model's mode is put back afterwards."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def device_of(model: Model) -> torch.device:
+    """Return the device of the model's parameters; the CPU for a model that has none."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))

@@ -1,0 +1,261 @@
+"""The generative adversarial network: two players, and the one update in which each learns in turn."""
+
+import contextlib
+import copy
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from gm_lib.choose import choose
+from gm_lib.data import check_images
+from gm_lib.gan.losses import LOSSES, Loss
+from gm_lib.gan.networks import DCGANDiscriminator, DCGANGenerator
+from gm_lib.gan.penalties import Penalty, r1
+from gm_lib.networks import check_labels
+
+_AT_ONCE = 1000  # images generated at a time, for the memory's sake
+
+
+class GAN(nn.Module):
+    """A generator G(z), z from N(0, I), learning from a discriminator D(x). Goodfellow et al. 2014.
+
+    ``generator`` maps z (n, latent_dim) to examples (n, *out_shape), ``discriminator`` examples to logits
+    (n,); both also take labels, and both or none use them. One update is ``discriminator_steps`` steps of the
+    discriminator, each on an equal part of the batch, then one of the generator. ``penalty`` is added to what
+    the discriminator pays; ``lr`` and ``betas`` are those of both Adams.
+
+    ``averaged`` is a copy of the generator whose weights, and batch-norm statistics with them, follow those
+    of ``generator``: averaged ← a · averaged + (1 - a) · generator, where a = min(``average``, (1 + step) /
+    (10 + step)), so that it spans the last tenth of a short run. :meth:`generate` and :meth:`sample` use it.
+    ``config`` holds :func:`digit_gan`'s arguments when that function built the model.
+
+    Raises ``ValueError`` for players that do not fit each other and for numbers out of range.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        *,
+        loss: Loss = LOSSES["non_saturating"],
+        penalty: Penalty | None = None,
+        lr: float = 2e-4,
+        betas: tuple[float, float] = (0.5, 0.999),
+        discriminator_steps: int = 1,
+        average: float = 0.999,
+    ):
+        super().__init__()
+        _check_players(generator, discriminator)
+        if discriminator_steps < 1:
+            raise ValueError(f"discriminator_steps must be at least 1, not {discriminator_steps}.")
+        if not 0 <= average < 1:
+            raise ValueError(f"average must be in [0, 1), not {average}: 0 keeps the latest weights only.")
+        self.generator: Any = generator  # Any: a module's attributes have no types that mypy could know
+        self.discriminator: Any = discriminator
+        self.averaged = copy.deepcopy(generator).requires_grad_(False)
+        self.loss, self.penalty = loss, penalty
+        self.lr, self.betas = lr, betas
+        self.discriminator_steps, self.average = discriminator_steps, average
+        self.config: dict[str, Any] = {}
+
+    @property
+    def latent_dim(self) -> int:
+        """The number of dimensions of z."""
+        return self.generator.latent_dim
+
+    @property
+    def num_classes(self) -> int:
+        """The number of labels of a conditional model, 0 for an unconditional one."""
+        return self.generator.num_classes
+
+    def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return what the averaged generator makes of z (n, latent_dim), in evaluation mode: (n, *out_shape).
+
+        Each example depends on its own z (and label) alone, whatever mode the model is in.
+        """
+        parts = [slice(i, i + _AT_ONCE) for i in range(0, len(z), _AT_ONCE)]
+        with _evaluating(self.averaged):
+            return torch.cat([self.averaged(z[part], None if y is None else y[part]) for part in parts])
+
+    @torch.no_grad()
+    def sample(self, n: int, y: Tensor | None = None, *, generator: Generator | None = None) -> Tensor:
+        """Return n generated examples: (n, *out_shape). ``y``: (n,) labels, for a conditional model."""
+        if self.num_classes and y is not None and y.shape != (n,):
+            raise ValueError(f"sampling {n} examples needs {n} labels, got shape {tuple(y.shape)}.")
+        return self.generate(self._noise(n, generator), y)
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Return an Adam for each player. Call it when the model is on its device: fused, they stay there."""
+        return {
+            name: Adam(player.parameters(), lr=self.lr, betas=self.betas, fused=True)
+            for name, player in (("generator", self.generator), ("discriminator", self.discriminator))
+        }
+
+    def update(self, batch: Any, optimizers: dict[str, Optimizer], step: int) -> dict[str, Tensor]:
+        """Let each player learn, the discriminator first, from a batch ``(x, y)``.
+
+        Returns means over the last step of each: the losses, the penalty if there is one, and the probability
+        of being real that the discriminator gave to the real and to the generated examples.
+        """
+        x, y = batch
+        terms: dict[str, Tensor] = {}
+        for i in range(self.discriminator_steps):
+            part = slice(i, None, self.discriminator_steps)
+            x_part, y_part = x[part], None if y is None else y[part]
+            real_logits, terms = self.discriminator_step(x_part, y_part, optimizers["discriminator"])
+        terms |= self.generator_step(real_logits, y_part, optimizers["generator"])
+        self._average_weights(step)
+        return terms
+
+    def discriminator_step(
+        self, x: Tensor, y: Tensor | None, optimizer: Optimizer
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Teach the discriminator with real examples and as many new generated ones.
+
+        Nothing of the generator changes, its batch-norm statistics included. Returns the logits of the real
+        examples, (n,) and detached, and the terms.
+        """
+        with torch.no_grad(), _borrowed(self.generator):
+            x_fake = self.generator(self._noise(len(x)), y)
+        real_logits, fake_logits = self.discriminator(x, y), self.discriminator(x_fake, y)
+        loss = self.loss.discriminator(real_logits, fake_logits).mean()
+        paid, terms = loss, {"discriminator_loss": loss}
+        if self.penalty is not None:
+            terms["penalty"] = self.penalty(lambda x: self.discriminator(x, y), x, x_fake).mean()
+            paid = loss + terms["penalty"]
+        optimizer.zero_grad(set_to_none=True)
+        paid.backward()
+        optimizer.step()
+        terms |= {"d_real": real_logits.sigmoid().mean(), "d_fake": fake_logits.sigmoid().mean()}
+        return real_logits.detach(), {name: term.detach() for name, term in terms.items()}
+
+    def generator_step(
+        self, real_logits: Tensor, y: Tensor | None, optimizer: Optimizer
+    ) -> dict[str, Tensor]:
+        """Teach the generator with as many new examples as ``real_logits`` has; return its term.
+
+        Nothing of the discriminator changes: the gradient passes through it, to the generator alone.
+        """
+        with _borrowed(self.discriminator):
+            fake_logits = self.discriminator(self.generator(self._noise(len(real_logits)), y), y)
+            loss = self.loss.generator(real_logits, fake_logits).mean()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+        optimizer.step()
+        return {"generator_loss": loss.detach()}
+
+    def check(self, batch: Any) -> None:
+        """Raise ``ValueError`` unless this model can learn from the batch ``(x, y)``. Reads the values."""
+        x, y = batch
+        shape = tuple(self.generator.out_shape)
+        if x.shape[1:] != shape:
+            raise ValueError(
+                f"the generator makes examples of shape {shape}, the data's is {tuple(x.shape[1:])}."
+            )
+        if len(shape) == 3:
+            check_images(x)
+        if self.num_classes:
+            check_labels(y, self.num_classes)
+        if len(x) % self.discriminator_steps:
+            raise ValueError(
+                f"a batch of {len(x)} cannot be shared out evenly among {self.discriminator_steps} "
+                "discriminator steps: choose a batch size that is a multiple of them."
+            )
+
+    def _noise(self, n: int, generator: Generator | None = None) -> Tensor:
+        p = next(self.generator.parameters())
+        return torch.randn((n, self.latent_dim), generator=generator, device=p.device, dtype=p.dtype)
+
+    @torch.no_grad()
+    def _average_weights(self, step: int) -> None:
+        """Let the averaged generator follow the latest one, in weights and in batch-norm statistics.
+
+        Statistics belong to the weights that they were measured with: averaged weights get averaged ones.
+        """
+        kept = min(self.average, (1 + step) / (10 + step))
+        latest = self.generator.state_dict()
+        for name, value in self.averaged.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(latest[name], 1 - kept)
+            else:
+                value.copy_(latest[name])
+
+
+def digit_gan(
+    *,
+    latent_dim: int = 64,
+    width: int = 32,
+    num_classes: int = 0,
+    loss: str = "non_saturating",
+    gamma: float = 0.0,
+    lr: float = 5e-4,
+    average: float = 0.999,
+) -> GAN:
+    """Return a DCGAN for 1×28×28 images in [0, 1], with ``width`` channels at 14×14 and twice as many at 7×7.
+
+    ``loss``: a key of ``gm_lib.gan.LOSSES``. ``gamma`` > 0 adds that much of the penalty :func:`r1`. Raises
+    ``ValueError`` for an unknown loss.
+    """
+    model = GAN(
+        DCGANGenerator(latent_dim, width, num_classes),
+        DCGANDiscriminator(width, num_classes),
+        loss=choose("loss", loss, LOSSES),
+        penalty=partial(r1, gamma=gamma) if gamma else None,
+        lr=lr,
+        average=average,
+    )
+    model.config = {
+        "latent_dim": latent_dim,
+        "width": width,
+        "num_classes": num_classes,
+        "loss": loss,
+        "gamma": gamma,
+        "lr": lr,
+        "average": average,
+    }
+    # The layout in which convolutions are fastest, on the CPU and on tensor cores; the numbers are the same.
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+@contextlib.contextmanager
+def _borrowed(player: nn.Module) -> Iterator[None]:
+    """Use a player and leave no trace: no gradients, buffers (batch norm, spectral norm) as they were."""
+    trained = [p for p in player.parameters() if p.requires_grad]
+    buffers = [(buffer, buffer.clone()) for buffer in player.buffers()]
+    for p in trained:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in trained:
+            p.requires_grad_(True)
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
+
+
+@contextlib.contextmanager
+def _evaluating(player: nn.Module) -> Iterator[None]:
+    """Put a module into evaluation mode, and its parts back into the modes they were in."""
+    training = [module for module in player.modules() if module.training]
+    player.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _check_players(generator: Any, discriminator: Any) -> None:
+    made, judged = tuple(generator.out_shape), tuple(discriminator.in_shape)
+    if made != judged:
+        raise ValueError(f"the generator makes examples of shape {made}, the discriminator judges {judged}.")
+    if generator.num_classes != discriminator.num_classes:
+        raise ValueError(
+            f"the generator takes {generator.num_classes} classes, the discriminator "
+            f"{discriminator.num_classes}: give both players the labels, or neither."
+        )

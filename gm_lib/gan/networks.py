@@ -1,0 +1,114 @@
+"""Generators, from noise to examples, and discriminators, from examples to one logit each.
+
+Generators know their ``latent_dim`` and ``out_shape``, discriminators their ``in_shape``, and both their
+``num_classes``: with 0 they take no labels and do not look at any.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from gm_lib.networks import conv_down, conv_up, mlp, one_hot
+
+DIGIT_SHAPE = (1, 28, 28)
+
+
+class MLPGenerator(nn.Module):
+    """G(z) with unbounded values, for points: (n, latent_dim) to (n, *out_shape)."""
+
+    def __init__(
+        self, latent_dim: int, hidden: Sequence[int], out_shape: Sequence[int], num_classes: int = 0
+    ):
+        super().__init__()
+        self.latent_dim, self.out_shape, self.num_classes = latent_dim, tuple(out_shape), num_classes
+        self.net = mlp([latent_dim + num_classes, *hidden, math.prod(out_shape)])
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return examples (n, *out_shape) for z (n, latent_dim) and, if it takes them, labels y (n,)."""
+        return self.net(_with_label(z, y, self.num_classes)).unflatten(-1, self.out_shape)
+
+
+class MLPDiscriminator(nn.Module):
+    """The logit of D(x) for points: (n, *in_shape) to (n,)."""
+
+    def __init__(self, in_shape: Sequence[int], hidden: Sequence[int], num_classes: int = 0):
+        super().__init__()
+        self.in_shape, self.num_classes = tuple(in_shape), num_classes
+        self.net = mlp([math.prod(in_shape) + num_classes, *hidden, 1], partial(nn.LeakyReLU, 0.2))
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return logits (n,) for x (n, *in_shape) and, if it takes them, labels y (n,)."""
+        _check_shape(x, self.in_shape)
+        return self.net(_with_label(x.flatten(1), y, self.num_classes)).squeeze(-1)
+
+
+class DCGANGenerator(nn.Module):
+    """G(z) for images of 1×28×28 in [0, 1]: 7×7, then 14×14, then 28×28. Radford et al. 2016.
+
+    ``width``: channels at 14×14, half of those at 7×7.
+    """
+
+    def __init__(self, latent_dim: int, width: int, num_classes: int = 0):
+        super().__init__()
+        self.latent_dim, self.out_shape, self.num_classes = latent_dim, DIGIT_SHAPE, num_classes
+        self.net = nn.Sequential(
+            nn.Linear(latent_dim + num_classes, 2 * width * 7 * 7, bias=False),
+            nn.Unflatten(1, (2 * width, 7, 7)),
+            nn.BatchNorm2d(2 * width),
+            nn.ReLU(),
+            conv_up(2 * width, width),
+            nn.ConvTranspose2d(width, 1, kernel_size=4, stride=2, padding=1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return images (n, 1, 28, 28) for z (n, latent_dim) and, if it takes them, labels y (n,)."""
+        return self.net(_with_label(z, y, self.num_classes))
+
+
+class DCGANDiscriminator(nn.Module):
+    """The logit of D(x) for images of 1×28×28: to 14×14, to 7×7, to one number. Radford et al. 2016.
+
+    ``width``: channels at 14×14, half of those at 7×7. A label is one more plane for each class, all ones
+    for the image's own and zeros for the others. There is no batch norm: each image is judged by itself.
+    """
+
+    def __init__(self, width: int, num_classes: int = 0):
+        super().__init__()
+        self.in_shape, self.num_classes = DIGIT_SHAPE, num_classes
+        self.net = nn.Sequential(
+            conv_down(1 + num_classes, width),
+            conv_down(width, 2 * width),
+            nn.Flatten(),
+            nn.Linear(2 * width * 7 * 7, 1),
+        )
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return logits (n,) for x (n, 1, 28, 28) and, if it takes them, labels y (n,)."""
+        _check_shape(x, self.in_shape)
+        if self.num_classes:
+            planes = _label(y, self.num_classes).to(x.dtype)[:, :, None, None]
+            x = torch.cat([x, planes.expand(-1, -1, *x.shape[2:])], dim=1)
+        return self.net(x).squeeze(-1)
+
+
+def _with_label(features: Tensor, y: Tensor | None, num_classes: int) -> Tensor:
+    """Append the one-hot label (n, num_classes) to features (n, d)."""
+    if not num_classes:
+        return features
+    return torch.cat([features, _label(y, num_classes).to(features.dtype)], dim=-1)
+
+
+def _label(y: Tensor | None, num_classes: int) -> Tensor:
+    if y is None:
+        raise ValueError(f"a conditional GAN needs labels: one integer in 0 … {num_classes - 1} per example.")
+    return one_hot(y, num_classes)
+
+
+def _check_shape(x: Tensor, in_shape: tuple[int, ...]) -> None:
+    if x.shape[1:] != in_shape:
+        expected = ", ".join(map(str, in_shape))
+        raise ValueError(f"the discriminator expects x of shape (n, {expected}), got {tuple(x.shape)}.")

@@ -1,0 +1,63 @@
+"""Models trained beforehand, with a card for each that says how, on what, and how well they do.
+
+The weights come with the library, made by ``tools/make_pretrained.py``. None is loaded unless its checksum is
+the one on its card.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+from torch import nn
+
+from gm_lib.choose import choose
+from gm_lib.classifier import DigitClassifier
+from gm_lib.training import load_weights
+
+WEIGHTS = Path(__file__).with_name("weights")
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def digit_classifier() -> DigitClassifier:
+    """Return the classifier that judges samples, trained on MNIST and on scikit-learn's digits.
+
+    On the CPU, in evaluation mode, without gradients for its weights. Raises what :func:`card` raises, and
+    ``ValueError`` for weights that are not those of the card.
+    """
+    return _load("digit_classifier", DigitClassifier())
+
+
+def card(name: str) -> dict[str, Any]:
+    """Return what is known of the pretrained model ``name``: command, seed, data, steps, scores, SHA-256.
+
+    Raises ``ValueError`` for a name that is not known, listing those that are, and ``FileNotFoundError`` when
+    the library is not whole.
+    """
+    known = sorted(path.stem for path in WEIGHTS.glob("*.json"))
+    if not known:
+        raise FileNotFoundError(f"{WEIGHTS} holds no pretrained model. {_REMEDY}")
+    return json.loads((WEIGHTS / f"{choose('pretrained model', name, known)}.json").read_text("utf-8"))
+
+
+_REMEDY = "Install gm_lib again, or make it by python tools/make_pretrained.py in a checkout."
+
+
+def _load(name: str, model: Model) -> Model:
+    """Put the weights called ``name`` into ``model``, once their SHA-256 is the card's, and freeze it.
+
+    Weights stored in half precision to save room become those of the model's own precision.
+    """
+    expected = card(name)["sha256"]
+    path = WEIGHTS / f"{name}.safetensors"
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path} is missing. {_REMEDY}") from error
+    if found != expected:
+        raise ValueError(
+            f"{path} is not the file that its card describes: its SHA-256 is {found}, expected {expected}. "
+            f"{_REMEDY}"
+        )
+    load_weights(path, model)
+    return model.eval().requires_grad_(False)

@@ -1,0 +1,131 @@
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+from gm_lib import pretrained
+from gm_lib.classifier import DigitClassifier, read_digits
+from gm_lib.data import Split, images
+
+NAMES = sorted(path.stem for path in pretrained.WEIGHTS.glob("*.json"))
+
+
+def share_read(split: Split) -> float:
+    """Return the share of a split that the shipped classifier reads correctly."""
+    logits = read_digits(pretrained.digit_classifier(), split.x)
+    return (logits.argmax(-1) == split.y).double().mean().item()
+
+
+def test_the_classifier_reads_at_least_99_2_percent_of_the_test_images_of_mnist(mnist):
+    share = share_read(mnist.test)
+    assert share >= 0.992
+    assert share == pytest.approx(pretrained.card("digit_classifier")["accuracy"]["mnist"]["test"]["share"])
+
+
+def test_the_classifier_reads_the_small_digits_as_well_as_its_card_says():
+    said = pretrained.card("digit_classifier")["accuracy"]["digits"]["test"]
+    assert share_read(images("digits").test) == pytest.approx(said["share"])
+    assert said["share"] >= 0.97
+    assert said["n"] == 300
+
+
+def test_every_feature_of_the_classifier_tells_images_apart():
+    with torch.no_grad():
+        features = pretrained.digit_classifier().features(images("digits").train.x)
+    assert torch.linalg.matrix_rank(features - features.mean(0)) == 64
+
+
+def test_the_classifier_comes_ready_to_judge():
+    classifier = pretrained.digit_classifier()
+    assert not any(module.training for module in classifier.modules())
+    assert not any(p.requires_grad for p in classifier.parameters())
+    assert {(p.dtype, p.device.type) for p in classifier.parameters()} == {(torch.float32, "cpu")}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_card_says_how_the_model_was_made_and_how_good_it_is(name):
+    card = pretrained.card(name)
+    said = {"name", "command", "seed", "data", "stages", "cpu_seconds", "hardware", "versions", "sha256"}
+    assert said <= card.keys()
+    assert card["command"].startswith(f"python tools/make_pretrained.py {name}")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_are_small_and_as_their_card_says(name):
+    content = (pretrained.WEIGHTS / f"{name}.safetensors").read_bytes()
+    assert len(content) <= 1_000_000
+    assert hashlib.sha256(content).hexdigest() == pretrained.card(name)["sha256"]
+
+
+def test_shares_on_the_classifiers_card_have_their_standard_errors():
+    for of_set in pretrained.card("digit_classifier")["accuracy"].values():
+        for score in of_set.values():
+            p, n = score["share"], score["n"]
+            assert score["standard_error"] == pytest.approx((p * (1 - p) / (n - 1)) ** 0.5)
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones():
+    with pytest.raises(ValueError, match="unknown pretrained model 'digit_clasifier'; did you mean 'digit_c"):
+        pretrained.card("digit_clasifier")
+
+
+# --- files that are not as they should be
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch) -> Path:
+    """Return a copy of the folder of weights that a test may damage."""
+    folder = Path(shutil.copytree(pretrained.WEIGHTS, tmp_path / "weights"))
+    monkeypatch.setattr(pretrained, "WEIGHTS", folder)
+    return folder
+
+
+def test_a_file_with_one_altered_byte_is_refused_naming_it_and_both_checksums(weights):
+    path = weights / "digit_classifier.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="is not the file that its card describes") as refused:
+        pretrained.digit_classifier()
+    for part in (str(path), hashlib.sha256(content).hexdigest(), "Install gm_lib again"):
+        assert part in str(refused.value)
+    assert pretrained.card("digit_classifier")["sha256"] in str(refused.value)
+
+
+def test_a_missing_file_is_refused_with_what_to_do(weights):
+    (weights / "digit_classifier.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"digit_classifier\.safetensors is missing\. Install gm_lib"):
+        pretrained.digit_classifier()
+
+
+def test_a_library_without_cards_is_refused_with_what_to_do(weights):
+    for path in weights.glob("*.json"):
+        path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"holds no pretrained model\. Install gm_lib again"):
+        pretrained.card("digit_classifier")
+
+
+def store(folder: Path, name: str, tensors: dict[str, torch.Tensor]) -> None:
+    """Write weights and the least of a card."""
+    content = safetensors.torch.save(tensors)
+    (folder / f"{name}.safetensors").write_bytes(content)
+    (folder / f"{name}.json").write_text(json.dumps({"sha256": hashlib.sha256(content).hexdigest()}))
+
+
+def test_weights_stored_in_half_precision_become_those_of_the_model(weights):
+    small = nn.Linear(3, 2)
+    store(weights, "small", {name: value.half() for name, value in small.state_dict().items()})
+    loaded = pretrained._load("small", nn.Linear(3, 2))
+    assert loaded.weight.dtype == torch.float32
+    assert torch.equal(loaded.weight, small.weight.half().float())
+
+
+def test_the_weights_of_another_model_are_refused(weights):
+    store(weights, "small", nn.Linear(3, 2).state_dict())
+    with pytest.raises(ValueError, match="holds the weights of another model than this DigitClassifier"):
+        pretrained._load("small", DigitClassifier())

@@ -1,0 +1,78 @@
+import hashlib
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import make_pretrained
+from gm_lib.classifier import DigitClassifier
+from gm_lib.data import images
+
+
+def test_the_help_names_the_models(capsys):
+    with pytest.raises(SystemExit) as ended:
+        make_pretrained.main(["--help"])
+    assert ended.value.code == 0
+    assert "digit_classifier" in capsys.readouterr().out
+
+
+def test_another_name_is_refused_with_the_known_ones(capsys):
+    with pytest.raises(SystemExit):
+        make_pretrained.main(["digit_classifer"])
+    assert "choose from" in capsys.readouterr().err
+
+
+def test_without_mnist_nothing_is_made(tmp_path):
+    with pytest.raises(SystemExit, match="MNIST is needed"):
+        make_pretrained.main(["digit_classifier", "--out", str(tmp_path)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_seed_makes_the_same_bytes_and_another_seed_others(mnist, tmp_path, monkeypatch):
+    monkeypatch.setattr(make_pretrained, "CLASSIFIER_STAGES", ((1e-3, 2), (1e-4, 1)))
+    monkeypatch.setattr(make_pretrained, "mnist", lambda: mnist)
+    monkeypatch.setattr(make_pretrained, "accuracy", lambda model, split: {"n": len(split)})
+    threads = torch.get_num_threads()
+    made = []
+    for run, seed in enumerate((0, 0, 1)):
+        folder = tmp_path / str(run)
+        try:
+            status = make_pretrained.main(["digit_classifier", "--seed", str(seed), "--out", str(folder)])
+        finally:
+            torch.set_num_threads(threads)
+        assert status == 0
+        made.append((folder / "digit_classifier.safetensors").read_bytes())
+    assert made[0] == made[1] != made[2]
+    DigitClassifier().load_state_dict(load_file(folder / "digit_classifier.safetensors"))
+    card = json.loads((folder / "digit_classifier.json").read_text("utf-8"))
+    assert card["sha256"] == hashlib.sha256(made[2]).hexdigest()
+    assert card["command"] == "python tools/make_pretrained.py digit_classifier --seed 1"
+    assert card["stages"] == [{"lr": 1e-3, "steps": 2}, {"lr": 1e-4, "steps": 1}]
+
+
+def test_jitter_moves_digits_a_little_and_keeps_them_digits():
+    x = images("digits").train.x[:200]
+    moved = make_pretrained.jitter(x, torch.Generator().manual_seed(0))
+    assert moved.shape == x.shape
+    assert moved.min() >= 0
+    assert moved.max() <= 1
+    rows = torch.arange(28.0)[:, None]
+    centres = [(image * rows).sum((1, 2, 3)) / image.sum((1, 2, 3)) for image in (x, moved)]
+    by = centres[1] - centres[0]
+    # Two pixels of shift, and what turning and scaling do to a centre that is not in the middle.
+    assert 1 < by.abs().max() < 3
+    assert abs(by.mean()) < 4 * by.std() / len(by) ** 0.5
+    # The scale is uniform on 0.9 … 1.1, and ink goes with the area.
+    ink = moved.sum((1, 2, 3)) / x.sum((1, 2, 3))
+    assert ink.min() > 0.75
+    assert ink.max() < 1.3
+
+
+def test_a_batch_has_three_mnist_images_for_each_small_digit(mnist):
+    sets = {"mnist": mnist, "digits": images("digits")}
+    batch = next(make_pretrained.both_sets(sets, seed=0))
+    assert len(batch.x) == len(batch.y) == make_pretrained.FROM_MNIST + make_pretrained.FROM_DIGITS == 128
+    # The small digits were enlarged, so they are smoother: less change from pixel to pixel, for the ink.
+    change = (batch.x.diff(dim=2).abs().sum((1, 2, 3))) / batch.x.sum((1, 2, 3))
+    assert change[96:].mean() < change[:96].mean()

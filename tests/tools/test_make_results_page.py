@@ -1,0 +1,99 @@
+"""Claims about the page of results: made from the records alone, each under its own anchor."""
+
+import re
+
+import pytest
+from toy_record import put, quantity, toy_record
+
+from make_results_page import PAGE, main, page
+
+
+@pytest.fixture
+def course(tmp_path):
+    """A course with two records and no page yet."""
+    (tmp_path / "book").mkdir()
+    for name in ("toy_vae", "toy_gan"):
+        put(tmp_path, toy_record(name))
+    return tmp_path
+
+
+def rows(text: str) -> list[list[str]]:
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in re.findall(r"^\|.*\|$", text.replace("\N{NO-BREAK SPACE}", " "), re.M)
+    ]
+
+
+def test_each_record_has_a_section_named_after_it_with_everything_it_holds():
+    record = toy_record()
+    text = page({"toy_gan": record})
+    assert "\n## toy_gan\n" in text
+    for said in (
+        record.title,
+        record.claim,
+        record.data,
+        record.command,
+        record.hardware,
+        record.date,
+        "torch 2.13.0",
+    ):
+        assert said in text
+    assert "It took 54 seconds for each seed, of processor time 41" in text
+    assert "](../results/toy_gan.json)" in text
+
+
+def test_the_table_gives_mean_and_sd_every_seed_and_what_was_to_be_kept():
+    head, _, *body = rows(page({"toy_gan": toy_record()}))
+    assert head == ["quantity", "mean ± sd", "seed 0", "seed 1", "seed 2", "gate or aim"]
+    assert body == [
+        [
+            "confident",
+            "**52.5 ± 2.8 %**",
+            "50.0 %",
+            "52.0 %",
+            "55.5 %",
+            "gate ≥ 35 %; aim ≥ 60 %: not reached",
+        ],
+        ["−ELBO, nats per image", "**1,102.97 ± 0.40**", "1,102.61", "1,102.90", "1,103.40", "gate ≤ 1,105"],
+        ["entropy, nats per image", "**46**", "46", "46", "46", ""],
+    ]
+
+
+def test_a_single_seed_has_no_spread():
+    alone = toy_record(
+        seeds=(7,),
+        seconds=(3.0,),
+        cpu_seconds=(2.0,),
+        quantities={"a": quantity("accuracy", "share", 0.9934)},
+    )
+    assert rows(page({"toy_gan": alone}))[2] == ["accuracy", "**99.34 %**", "99.34 %"]
+
+
+def test_the_page_is_written_once_and_again_when_a_record_changes(course, capsys):
+    assert main([], course) == 0
+    first = (course / PAGE).read_text("utf-8")
+    assert re.findall(r"^## (.+)$", first, re.M) == ["toy_gan", "toy_vae"]
+    assert main([], course) == 0
+    assert capsys.readouterr().out.splitlines() == [f"wrote {PAGE}", f"{PAGE} is up to date"]
+    put(course, toy_record("toy_vae", title="Another toy"))
+    assert main([], course) == 0
+    assert "**Another toy.**" in (course / PAGE).read_text("utf-8")
+
+
+def test_check_writes_nothing_and_fails_when_the_page_is_not_what_the_records_give(course, capsys):
+    assert main(["--check"], course) == 1
+    assert not (course / PAGE).exists()
+    assert "run python tools/make_results_page.py" in capsys.readouterr().err
+    main([], course)
+    assert main(["--check"], course) == 0
+    (course / PAGE).write_text((course / PAGE).read_text("utf-8").replace("52.5", "62.5"), "utf-8")
+    assert main(["--check"], course) == 1
+
+
+def test_a_broken_record_is_named_and_the_page_left_as_it_was(course, capsys):
+    main([], course)
+    before = (course / PAGE).read_bytes()
+    (course / "results" / "toy_vae.json").write_text('{"title": ', "utf-8")
+    assert main([], course) == 1
+    assert "results/toy_vae.json: is not whole JSON" in capsys.readouterr().err
+    assert (course / PAGE).read_bytes() == before

@@ -1,0 +1,144 @@
+"""Write book/results.md: every measured result of the course, from the records in results/.
+
+Never edit the page: measure (tools/measure.py), or edit a claim there and measure again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from gm_lib.files import replace_file
+from records import FOLDER, ROOT, SHARE, Limit, Quantity, Record, RecordError, read_all
+
+PAGE = "book/results.md"
+KEPT = "\N{NO-BREAK SPACE}"  # a number and what belongs to it stay on one line
+
+HEAD = """\
+<!-- Made by tools/make_results_page.py from the records in results/. Do not edit: measure again. -->
+
+# Results
+
+Some claims take longer to measure than a chapter may, or need several seeds. Each of them is measured by
+one command, and its record is kept in the folder `results/`: the command, what came out for every seed,
+how long it took, and on what. This page is made from those records. A measured number in the text of the
+course was computed by the chapter that states it, or it is a link to this page.
+
+Between seeds everything random differs: first weights, batches, noise. The mean is over the seeds; ± is
+their standard deviation, which says how far one more run may lie from the mean. A *gate* must hold for
+every seed, or no record is written. An *aim* is for the mean, and the table says whether it was reached.
+"""
+
+
+def page(records: dict[str, Record]) -> str:
+    """Return the whole page as Markdown."""
+    parts = [HEAD]
+    if len(records) > 1:
+        rows = (f"| [`{name}`](#{name}) | {record.title} |" for name, record in records.items())
+        parts.append("\n".join(["| record | what was measured |", "|---|---|", *rows]) + "\n")
+    return "\n".join([*parts, *("\n".join(_section(record)) for record in records.values())])
+
+
+def _section(record: Record) -> Iterator[str]:
+    """Yield the lines of one record's part of the page. Its heading is its name, and so its anchor."""
+    yield f"## {record.name}\n"
+    yield f"**{record.title}.** {record.claim}\n"
+    yield f"Data: {record.data}.\n"
+    limited = any(quantity.gate or quantity.aim for quantity in record.quantities.values())
+    head = ["quantity", "mean ± sd", *(f"seed {seed}" for seed in record.seeds)]
+    yield from _rows(head + ["gate or aim"] * limited, ["---"] * (len(head) + limited))
+    for quantity in record.quantities.values():
+        decimals = _decimals(quantity)
+        unit = "" if quantity.unit == SHARE else f", {quantity.unit}"
+        values = [_number(value, quantity.unit, decimals) for value in quantity.values]
+        row = [quantity.what + unit, _mean(quantity, decimals), *values]
+        yield from _rows(row + [_limits(quantity)] * limited)
+    yield f"\n```sh\n{record.command}\n```\n"
+    yield (
+        f"It took {_seconds(record.seconds)} seconds for each seed, of processor time "
+        f"{_seconds(record.cpu_seconds)}, on {record.hardware}; {record.date}. "
+        f"Versions: {', '.join(f'{name} {version}' for name, version in record.versions.items())}. "
+        f"Record: [`{FOLDER}/{record.name}.json`](../{FOLDER}/{record.name}.json).\n"
+    )
+
+
+def _rows(*rows: list[str]) -> Iterator[str]:
+    for cells in rows:
+        yield f"| {' | '.join(cells)} |"
+
+
+def _decimals(quantity: Quantity) -> int:
+    """Return how many decimals show the spread to two significant digits, but never fewer than one."""
+    scale = 100 if quantity.unit == SHARE else 1
+    if not quantity.sd:
+        return 0 if all((value * scale).is_integer() for value in quantity.values) else 2
+    return min(4, max(1, 1 - math.floor(math.log10(quantity.sd * scale))))
+
+
+def _number(value: float, unit: str, decimals: int) -> str:
+    return f"{100 * value:.{decimals}f}{KEPT}%" if unit == SHARE else f"{value:,.{decimals}f}"
+
+
+def _mean(quantity: Quantity, decimals: int) -> str:
+    mean = _number(quantity.mean, quantity.unit, decimals)
+    if not quantity.sd:  # one seed, or the same for all
+        return f"**{mean}**"
+    spread = _number(quantity.sd, quantity.unit, decimals)
+    return f"**{mean.removesuffix(f'{KEPT}%')}{KEPT}±{KEPT}{spread}**"
+
+
+def _limits(quantity: Quantity) -> str:
+    said = []
+    if quantity.gate:
+        said.append(f"gate {_limit(quantity.gate, quantity.unit)}")
+    if quantity.aim:
+        reached = "reached" if quantity.aim.holds(quantity.mean) else "not reached"
+        said.append(f"aim {_limit(quantity.aim, quantity.unit)}: {reached}")
+    return "; ".join(said)
+
+
+def _limit(limit: Limit, unit: str) -> str:
+    sign = "≥" if limit.kind == "at_least" else "≤"
+    bound = limit.bound * (100 if unit == SHARE else 1)
+    percent = f"{KEPT}%" if unit == SHARE else ""
+    return f"{sign}{KEPT}{bound:,g}{percent}"
+
+
+def _seconds(values: tuple[float, ...]) -> str:
+    return f"{statistics.fmean(values):,.0f}"
+
+
+def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
+    """Run the command; return its exit status: 0 done or up to date, 1 drift or a broken record."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--check", action="store_true", help=f"write nothing; fail if {PAGE} is not what the records give"
+    )
+    check = parser.parse_args(arguments).check
+    target = root / PAGE
+    try:
+        text = page(read_all(root))
+        if target.is_file() and target.read_text("utf-8") == text:
+            print(f"{PAGE} is up to date")
+            return 0
+        if check:
+            print(
+                f"{PAGE} is not what {FOLDER}/ gives: run python tools/make_results_page.py", file=sys.stderr
+            )
+            return 1
+        replace_file(target, text.encode())
+    except (RecordError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"wrote {PAGE}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

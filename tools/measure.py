@@ -1,0 +1,345 @@
+"""Measure what the course claims, with several seeds, and write the results to results/NAME.json.
+
+    python tools/measure.py --list
+    python tools/measure.py vae_quick
+    python tools/measure.py vae_quick --seeds 0 1 2 3 4
+
+A run that was interrupted goes on with the seeds that are still to do. When all are done, book/results.md is
+made anew from all the records.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import datetime
+import functools
+import hashlib
+import inspect
+import json
+import os
+import platform
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import execution_cache
+import make_pretrained
+import make_results_page
+from gm_lib.data import Batches, ImageData, binarize, images
+from gm_lib.evaluation import judge_digits, log_likelihood, negative_elbo
+from gm_lib.files import replace_file
+from gm_lib.gan import digit_gan
+from gm_lib.runtime import device, forked_rng
+from gm_lib.training import fit
+from gm_lib.vae import digit_vae
+from records import FOLDER, ROOT, SHARE, Limit, Quantity, Record, as_json, rounded, summary
+
+Measured = dict[str, float]
+PACKAGES = ("torch", "numpy", "gm_lib")
+SEEDS = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A quantity that a claim is about: what it is, its unit, and what its values should keep."""
+
+    what: str
+    unit: str
+    gate: Limit | None = None
+    aim: Limit | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is claimed of which data, and the function that measures it: from a seed to values by name."""
+
+    title: str
+    claim: str
+    data: str
+    quantities: dict[str, Asked]
+    measure: Callable[[int], Measured]
+
+
+CLAIMS: dict[str, Claim] = {}
+
+
+def claim(
+    title: str, claim: str, data: str, **quantities: Asked
+) -> Callable[[Callable[[int], Measured]], Callable[[int], Measured]]:
+    """Enter the decorated function among the claims, under its own name."""
+
+    def enter(measure: Callable[[int], Measured]) -> Callable[[int], Measured]:
+        CLAIMS[measure.__name__] = Claim(title, claim, data, quantities, measure)
+        return measure
+
+    return enter
+
+
+def at_most(bound: float) -> Limit:
+    return Limit("at_most", bound)
+
+
+def at_least(bound: float) -> Limit:
+    return Limit("at_least", bound)
+
+
+# --- the claims
+
+
+@claim(
+    title="The digit classifier, judge of samples",
+    claim=(
+        "The classifier that comes with the library reads at least 99.2 % of MNIST's test images correctly, "
+        "and of the small digits that stand in for MNIST about as many. Its weights are those of seed 0."
+    ),
+    data="MNIST and scikit-learn's digits: trained on both training splits together, measured on test images",
+    mnist=Asked("MNIST's 10,000 test images read correctly", SHARE, gate=at_least(0.992)),
+    digits=Asked("the small digits' 300 test images read correctly", SHARE),
+)
+def digit_classifier(seed: int) -> Measured:
+    """Train the classifier from ``seed`` by the command that made the weights that come with the library."""
+    mnist()
+    facts = make_pretrained.digit_classifier(seed).facts
+    return {name: scores["test"]["share"] for name, scores in facts["accuracy"].items()}
+
+
+@claim(
+    title="A VAE on MNIST in the quick profile",
+    claim=(
+        "`digit_vae` with 50 latent dimensions, trained for 3,750 steps of 128 images as in chapter 9, "
+        "comes to 105 nats per test image or less."
+    ),
+    data="MNIST, dynamically binarized: trained on the 50,000 training images, measured on test images",
+    negative_elbo=Asked("−ELBO, 10,000 test images", "nats per image", gate=at_most(105)),
+    negative_elbo_1000=Asked("−ELBO, the first 1,000 test images", "nats per image"),
+    bound_300=Asked(
+        "bound of −log p(x) by 300 importance-weighted samples, the same 1,000 images", "nats per image"
+    ),
+    coin_entropy=Asked(
+        "entropy of the binarization, which no model can save, 10,000 test images", "nats per image"
+    ),
+)
+def vae_quick(seed: int) -> Measured:
+    """Train chapter 9's VAE with everything drawn from ``seed``, the tosses of the test images included."""
+    data = mnist()
+    with forked_rng(seed):
+        test = binarize(data.test.x)
+        model = digit_vae(latent_dim=50)
+    batches = Batches(data.train.x, batch_size=128, seed=seed, device=device(), dynamic_binarization=True)
+    train(model, batches, steps=3750, seed=seed)
+    few = test[:1000]
+    grey = data.test.x.double()
+    coins = -(torch.xlogy(grey, grey) + torch.xlogy(1 - grey, 1 - grey)).flatten(1).sum(1)
+    return {
+        "negative_elbo": negative_elbo(model, test, seed=seed).mean,
+        "negative_elbo_1000": negative_elbo(model, few, k=20, seed=seed).mean,
+        "bound_300": -log_likelihood(model, few, k=300, seed=seed, progress=True).mean,
+        "coin_entropy": coins.mean().item(),
+    }
+
+
+@claim(
+    title="A GAN on MNIST in the quick profile",
+    claim=(
+        "`digit_gan`, trained for 1,200 steps of 64 images, writes all ten digits, and the course's "
+        "classifier is sure of what at least 35 % of its samples show."
+    ),
+    data="MNIST: trained on the 50,000 training images; 5,000 samples beside the 10,000 validation images",
+    digits=Asked("digits covered, of 10", "digits", gate=at_least(10)),
+    confident=Asked("samples read with a confidence of 90 % or more", SHARE, at_least(0.35), at_least(0.5)),
+    confident_real=Asked("real images read so", SHARE),
+    relative=Asked("confident share relative to real images", SHARE),
+    frechet=Asked("Fréchet distance in the classifier's features", "squared feature units"),
+    frechet_floor=Asked("the same of as many real images", "squared feature units"),
+    precision=Asked("precision", SHARE),
+    recall=Asked("recall", SHARE),
+)
+def gan_quick(seed: int) -> Measured:
+    """Train chapter 13's GAN with everything drawn from ``seed`` and let the classifier judge its samples."""
+    data = mnist()
+    with forked_rng(seed):
+        model = digit_gan()
+    train(model, Batches(data.train.x, batch_size=64, seed=seed, device=device()), steps=1200, seed=seed)
+    samples = model.sample(5000, generator=torch.Generator(device()).manual_seed(seed))
+    report = judge_digits(samples.cpu(), data.valid.x, seed=seed).as_dict()
+    return {name: report[name] for name in CLAIMS["gan_quick"].quantities}
+
+
+# --- what the claims share
+
+
+class NotHereError(Exception):
+    """Something that a measurement needs is not on this machine."""
+
+
+@functools.cache
+def mnist() -> ImageData:
+    """Return MNIST. Raises ``NotHereError`` where ``gm_lib.data`` would use the small digits in its place."""
+    data = images("mnist")
+    if data.name != "mnist":
+        raise NotHereError(
+            "The results are about MNIST, which is not here: set GM_DATA to it, or allow the download."
+        )
+    return data
+
+
+def train(model: nn.Module, batches: Iterable[Any], *, steps: int, seed: int) -> None:
+    """Train to the end; a run that is stopped counts for nothing, so Ctrl-C raises ``KeyboardInterrupt``."""
+    if fit(model, batches, steps=steps, seed=seed).interrupted:
+        raise KeyboardInterrupt
+
+
+# --- measuring
+
+
+def measure(name: str, seeds: tuple[int, ...], root: Path = ROOT) -> Record:
+    """Measure a claim with each seed that is not done yet; write its record; return it.
+
+    A finished seed is kept in ``results/.NAME.partial.json`` until all are done, and counts as long as the
+    claim's function, library, lock and data are what they were. Raises ``NotHereError``, and ``ValueError``
+    for a gate that does not hold: the seeds then stay there, to be looked at, and no record is written.
+    """
+    claim = CLAIMS[name]
+    partial = root / FOLDER / f".{name}.partial.json"
+    made_by = fingerprint(claim)  # now: the files may be edited while it runs
+    done = finished_seeds(partial, made_by)
+    for place, seed in enumerate(seeds, start=1):
+        where = f"[{place}/{len(seeds)}] {name}, seed {seed}:"
+        if str(seed) in done:
+            print(f"{where} done before", flush=True)
+            continue
+        print(f"{where} measuring", flush=True)
+        clock, cpu = time.perf_counter(), time.process_time()
+        values = claim.measure(seed)
+        seconds, cpu_seconds = time.perf_counter() - clock, time.process_time() - cpu
+        if set(values) != set(claim.quantities):
+            raise ValueError(f"{name} promises {sorted(claim.quantities)} and measured {sorted(values)}.")
+        done[str(seed)] = {"values": values, "seconds": seconds, "cpu_seconds": cpu_seconds}
+        keep_seeds(partial, made_by, done)
+        shown = ", ".join(f"{key} {value:.5g}" for key, value in values.items())
+        print(f"{where} {shown} ({seconds:.0f} s)", flush=True)
+    record = as_record(name, seeds, [done[str(seed)] for seed in seeds])
+    for key, quantity in record.quantities.items():
+        if quantity.gate and not all(map(quantity.gate.holds, quantity.values)):
+            raise ValueError(
+                f"{name}: {key} is {quantity.values}, its gate is {quantity.gate}. No record was written; "
+                f"the values are in {partial.name}."
+            )
+    replace_file(root / FOLDER / f"{name}.json", as_json(record).encode())
+    partial.unlink()
+    return record
+
+
+def as_record(name: str, seeds: tuple[int, ...], done: list[dict[str, Any]]) -> Record:
+    """Return the record of a claim from what was kept of each seed."""
+    claim = CLAIMS[name]
+    quantities = {}
+    for key, asked in claim.quantities.items():
+        values = [rounded(each["values"][key]) for each in done]
+        found = summary(values)
+        assert found["mean"] is not None  # only the spread of a single value is unknown
+        quantities[key] = Quantity(
+            asked.what,
+            asked.unit,
+            tuple(values),
+            found["mean"],
+            found["sd"],
+            found["standard_error"],
+            asked.gate,
+            asked.aim,
+        )
+    return Record(
+        name=name,
+        title=claim.title,
+        claim=claim.claim,
+        data=claim.data,
+        command=f"python tools/measure.py {name} --seeds {' '.join(map(str, seeds))}",
+        seeds=seeds,
+        quantities=quantities,
+        seconds=tuple(round(each["seconds"], 1) for each in done),
+        cpu_seconds=tuple(round(each["cpu_seconds"], 1) for each in done),
+        hardware=hardware(),
+        versions={"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
+        date=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
+    )
+
+
+def hardware() -> str:
+    """Say in general words what this program runs on."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = torch.get_num_threads()
+    where = device()
+    gpu = {"cuda": "one CUDA GPU", "mps": "an Apple GPU"}.get(where.type, "no GPU")
+    if where.type == "cuda":
+        gpu = f"one {torch.cuda.get_device_name(where)}"
+    return f"{cores} CPU cores, {threads} thread{'s' if threads > 1 else ''} used, {gpu}"
+
+
+def fingerprint(claim: Claim) -> str:
+    """Return a text that changes when the function of the claim, the library, the lock or the data do."""
+    (function,) = ast.parse(textwrap.dedent(inspect.getsource(claim.measure))).body
+    assert isinstance(function, ast.FunctionDef)
+    code = "".join(map(ast.dump, function.body))
+    return f"{hashlib.sha256(code.encode()).hexdigest()[:16]} {execution_cache.cache_path(ROOT).name}"
+
+
+def finished_seeds(partial: Path, made_by: str) -> dict[str, Any]:
+    """Return what an interrupted run has left, by seed; nothing if it was made by other code or data."""
+    if not partial.is_file():
+        return {}
+    kept = json.loads(partial.read_text("utf-8"))
+    if kept["made_by"] != made_by:
+        print(f"{partial.name} is of other code or data than now: its seeds are measured again.")
+        return {}
+    return kept["seeds"]
+
+
+def keep_seeds(partial: Path, made_by: str, done: dict[str, Any]) -> None:
+    """Write what is finished, for a later run to go on from."""
+    partial.parent.mkdir(exist_ok=True)
+    replace_file(partial, json.dumps({"made_by": made_by, "seeds": done}, indent=1).encode())
+
+
+def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
+    """Run the command line; return the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "name", nargs="?", choices=sorted(CLAIMS), metavar="NAME", help="the claim to measure"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="which seeds (0 1 2)")
+    parser.add_argument("--list", action="store_true", help="list the claims that can be measured")
+    asked = parser.parse_args(arguments)
+    if asked.list:
+        for name, claim in sorted(CLAIMS.items()):
+            print(f"{name:18} {claim.title}")
+        return 0
+    if asked.name is None:
+        parser.error("name a claim, or ask for the --list")
+    seeds = tuple(dict.fromkeys(asked.seeds))
+    if min(seeds) < 0:
+        parser.error(f"a seed is 0 or more, not {min(seeds)}")
+    try:
+        record = measure(asked.name, seeds, root)
+    except KeyboardInterrupt:
+        print("\nInterrupted. Finished seeds are kept; the same command goes on from there.", file=sys.stderr)
+        return 130
+    except (NotHereError, OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"wrote {FOLDER}/{record.name}.json")
+    return make_results_page.main([], root)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
