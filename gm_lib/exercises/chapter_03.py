@@ -341,10 +341,7 @@ def _judges_bound(answer: Any) -> str:
             "this is twice the bound: the two means are halved, for each side has half of the draws.": 2
             * right,
             "the halves are missing: 2 log 2 would have to go with that.": log2 + on_p + on_q,
-            "this is half the judge's loss: turn its sign, and add log 2.": -(
-                on_p + on_q
-            )
-            / 2,
+            "this is half the judge's loss: turn its sign, and add log 2.": -(on_p + on_q) / 2,
             "this is the judge's loss: turn its sign, halve it and add log 2.": -(on_p + on_q),
             "the value of the game, log D on p plus log(1 - D) on q, is 2 JS - 2 log 2 at best. Halve it and "
             "add log 2.": on_p + on_q,
@@ -479,8 +476,7 @@ def _kernel_log_density(answer: Any) -> str:
             "the kernels are too narrow: h² is their variance, and you took it for the standard deviation.": (
                 Normal(data, h**2).log_prob(x[:, None]).logsumexp(1) - log_n
             ),
-            "you divided by h twice: Normal already has the factor 1/h.": right
-            - math.log(h),
+            "you divided by h twice: Normal already has the factor 1/h.": right - math.log(h),
             "only the nearest centre counts in your answer. The others add their part.": (
                 each.max(1).values - log_n
             ),
