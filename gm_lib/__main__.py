@@ -7,6 +7,8 @@ torch that does not work.
 import inspect
 import json
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +20,14 @@ from gm_lib.choose import choose
 if TYPE_CHECKING:
     import torch
 
-    from gm_lib.vae import VAE
+    from gm_lib.data import ImageData
+    from gm_lib.training import History
 
 DATA = ("mnist", "digits")
 LIKELIHOODS = ("bernoulli", "gaussian", "discretized_logistic", "categorical")
+GAN_LOSSES = ("minimax", "non_saturating")
+# Which function builds a run's model again, by the name in its config.json.
+MODELS = {"vae": "gm_lib.vae:digit_vae", "gan": "gm_lib.gan:digit_gan"}
 NUM_CLASSES = 10
 POSITIVE = click.IntRange(min=1)
 VALIDATION_IMAGES = 2_000  # enough for a curve; evaluate takes them all
@@ -62,6 +68,38 @@ seed_option = click.option(
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 
 
+def training_options(
+    *, steps: str, batch_size: int, learning_rate: float, out: str
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command the options that all trainings have, with the defaults of this one."""
+    options = [
+        click.option(
+            "--data", type=OneOf("data set", DATA), default="mnist", help="The images to learn from."
+        ),
+        click.option("--steps", type=POSITIVE, help=f"Updates, earlier ones included.  [default: {steps}]"),
+        click.option("--batch-size", type=POSITIVE, default=batch_size, help="Images per update."),
+        click.option(
+            "--learning-rate",
+            type=click.FloatRange(min=0, min_open=True),
+            default=learning_rate,
+            help="Adam's step size.",
+        ),
+        seed_option,
+        device_option,
+        click.option("--out", type=click.Path(path_type=Path), default=Path(out), help="The run's folder."),
+        click.option(
+            "--resume/--no-resume", default=True, help="Go on with the run in --out, or replace it."
+        ),
+    ]
+
+    def give(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return give
+
+
 @click.group(
     cls=FriendlyGroup,
     context_settings={"show_default": True, "help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -73,6 +111,7 @@ def main() -> None:
     \b
     Examples:
       python -m gm_lib train vae            about a minute on two CPU cores
+      python -m gm_lib train gan            about two
       python -m gm_lib sample runs/vae
       python -m gm_lib evaluate runs/vae
       python -m gm_lib env                  does this machine have what is needed?
@@ -89,11 +128,6 @@ def train() -> None:
 
 
 @train.command("vae")
-@click.option("--data", type=OneOf("data set", DATA), default="mnist", help="The images to learn from.")
-@click.option(
-    "--steps", type=POSITIVE, help="Updates, earlier ones included.  [default: 4000, on a GPU 20000]"
-)
-@click.option("--batch-size", type=POSITIVE, default=128, help="Images per update.")
 @click.option("--latent-dim", type=POSITIVE, default=20, help="Dimensions of z.")
 @click.option(
     "--hidden", type=POSITIVE, default=(400,), multiple=True, help="Units of a layer; repeat for more."
@@ -103,26 +137,8 @@ def train() -> None:
 @click.option(
     "--beta", type=click.FloatRange(min=0), default=1.0, help="Weight of the KL in the loss; 1 is the ELBO."
 )
-@click.option(
-    "--learning-rate", type=click.FloatRange(min=0, min_open=True), default=1e-3, help="Adam's step size."
-)
-@seed_option
-@device_option
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/vae"), help="The run's folder.")
-@click.option("--resume/--no-resume", default=True, help="Go on with the run in --out, or replace it.")
-def train_vae(
-    *,
-    data: str,
-    steps: int | None,
-    batch_size: int,
-    conditional: bool,
-    learning_rate: float,
-    seed: int,
-    device: str | None,
-    out: Path,
-    resume: bool,
-    **model_options: Any,
-) -> None:
+@training_options(steps="4000, on a GPU 20000", batch_size=128, learning_rate=1e-3, out="runs/vae")
+def train_vae(*, data: str, seed: int, steps: int | None, **options: Any) -> None:
     """Train a variational autoencoder on handwritten digits.
 
     With the Bernoulli likelihood every batch is binarized anew; the others learn the grey values. Without
@@ -135,44 +151,57 @@ def train_vae(
       python -m gm_lib train vae --hidden 500 --hidden 300 --latent-dim 50 --steps 50000
     """
     from gm_lib import runtime
-    from gm_lib.data import Batches, images
+    from gm_lib.data import images
     from gm_lib.evaluation import negative_elbo
-    from gm_lib.plotting import save_images
-    from gm_lib.training import fit
-    from gm_lib.vae import digit_vae
 
-    where = runtime.device(device)
     sets = images(data)
-    with runtime.forked_rng(seed):
-        model = digit_vae(**model_options, num_classes=NUM_CLASSES if conditional else 0, lr=learning_rate)
-    settings = {"model": "vae", "data": sets.name, "batch_size": batch_size, **model.config}
-    if resume:
-        _refuse_other_settings(out, {**settings, "seed": seed})
-    binary = model_options["likelihood"] == "bernoulli"
-    x, y = sets.train.x, sets.train.y
-    batches = Batches(x, y, batch_size=batch_size, seed=seed, device=where, dynamic_binarization=binary)
-    valid_x = _as_trained_on(model, sets.valid.x[:VALIDATION_IMAGES], seed)
-    valid_y = sets.valid.y[:VALIDATION_IMAGES]
+
+    def validate(model: Any) -> dict[str, float]:
+        x = _as_trained_on(model, sets.valid.x[:VALIDATION_IMAGES], seed)
+        return {"valid_negative_elbo": negative_elbo(model, x, sets.valid.y[:VALIDATION_IMAGES]).mean}
+
     steps = steps or runtime.budget(quick=4_000, full=20_000)
-    history = fit(
-        model,
-        batches,
-        steps=steps,
-        seed=seed,
-        device=where,
-        out=out,
-        evaluate=lambda model: {"valid_negative_elbo": negative_elbo(model, valid_x, valid_y).mean},
-        evaluate_every=min(1_000, steps),
-        resume=resume,
-        progress=sys.stderr.isatty(),
-        settings=settings,
-    )
-    if history.interrupted:
-        click.get_current_context().exit(130)  # what a shell expects after Ctrl-C
-    save_images(_draw(model, 100, None, seed), out / "samples.png", columns=10)
-    click.echo(
-        f"{out}: loss {history.final('loss'):.1f} nats per image, {history.images_per_second:,.0f} images/s; "
-        f"samples in {out / 'samples.png'}. Next: python -m gm_lib evaluate {out}"
+    binary = options["likelihood"] == "bernoulli"
+    history = _train("vae", sets, seed, steps, binarize=binary, evaluate=validate, **options)
+    _say_what_came_out(options["out"], f"loss {history.final('loss'):.1f} nats per image", history)
+
+
+@train.command("gan")
+@click.option("--latent-dim", type=POSITIVE, default=64, help="Dimensions of z.")
+@click.option("--width", type=POSITIVE, default=32, help="Channels at 14×14; twice as many at 7×7.")
+@click.option("--conditional", is_flag=True, help="Give both players the label.")
+@click.option("--loss", type=OneOf("loss", GAN_LOSSES), default="non_saturating", help="What G minimizes.")
+@click.option(
+    "--gamma", type=click.FloatRange(min=0), default=0.0, help="Weight of the penalty R1 on D's gradient."
+)
+@click.option(
+    "--average",
+    type=click.FloatRange(min=0, max=1, max_open=True),
+    default=0.999,
+    help="How slowly the averaged generator, which samples, follows; 0 is at once.",
+)
+@training_options(steps="1200, on a GPU 20000", batch_size=64, learning_rate=5e-4, out="runs/gan")
+def train_gan(*, data: str, seed: int, steps: int | None, **options: Any) -> None:
+    """Train a generative adversarial network on handwritten digits.
+
+    A DCGAN of the course learns the grey values. Its losses say little about its samples: look at them, and
+    evaluate the run. Without MNIST and without a network, scikit-learn's small digits take its place, and a
+    line says so.
+
+    \b
+    Examples:
+      python -m gm_lib train gan
+      python -m gm_lib train gan --conditional --gamma 1 --out runs/gan-by-digit
+      python -m gm_lib train gan --width 64 --steps 20000
+    """
+    from gm_lib import runtime
+    from gm_lib.data import images
+
+    steps = steps or runtime.budget(quick=1_200, full=20_000)
+    history = _train("gan", images(data), seed, steps, **options)
+    real, fake = (history.final(name) for name in ("d_real", "d_fake"))
+    _say_what_came_out(
+        options["out"], f"D gives {real:.2f} to real and {fake:.2f} to generated images", history
     )
 
 
@@ -186,11 +215,12 @@ def train_vae(
 def sample(run: Path, n: int, label: int | None, seed: int, out: Path, device: str | None) -> None:
     """Draw images from a trained model into one picture.
 
-    RUN is the folder of the model. Shown are the means of p(x | z), with z from the prior. A conditional
-    model draws all digits in turn, unless --label names one.
+    RUN is the folder of the model. Shown is what a GAN's generator makes of noise, and of a VAE the means of
+    p(x | z), with z from the prior. A conditional model draws all digits in turn, unless --label names one.
 
     \b
-    Example:
+    Examples:
+      python -m gm_lib sample runs/gan
       python -m gm_lib sample runs/by-digit --label 7 --n 25 --out sevens.png
     """
     from gm_lib.plotting import save_images
@@ -204,23 +234,31 @@ def sample(run: Path, n: int, label: int | None, seed: int, out: Path, device: s
 @main.command()
 @run_argument
 @click.option("--split", type=OneOf("split", ("valid", "test")), default="valid", help="On which images.")
+@click.option("--samples", type=POSITIVE, default=2_000, help="How many images the model draws to be judged.")
 @click.option("--k", type=POSITIVE, default=100, help="Draws of z per image for the bound.")
-@click.option("--limit", type=click.IntRange(min=2), help="Only the first images.  [default: all]")
+@click.option(
+    "--limit", type=click.IntRange(min=2), help="Only the first images for the likelihood.  [default: all]"
+)
 @seed_option
 @device_option
-def evaluate(run: Path, split: str, k: int, limit: int | None, seed: int, device: str | None) -> None:
-    """Measure how likely a trained model finds other images.
+def evaluate(
+    run: Path, split: str, samples: int, k: int, limit: int | None, seed: int, device: str | None
+) -> None:
+    """Measure how good a trained model is, in one table.
 
-    Prints -ELBO and the tighter bound from k importance-weighted draws [Burda et al. 2016], in nats per image
-    with the standard error over the images, and writes RUN/evaluation.json; RUN is the folder of the model.
-    Choose between models by --split valid, and look at --split test once, at the end.
+    RUN is the folder of the model. Its samples are judged by the course's classifier of digits, beside real
+    images: Fréchet and kernel distance, precision and recall, digits covered, share read with confidence. A
+    model with a likelihood (VAE) is also asked how likely it finds other images: -ELBO and the tighter bound
+    from k importance-weighted draws [Burda et al. 2016]. Writes RUN/evaluation.json. Choose between models
+    by --split valid, and look at --split test once, at the end.
 
     \b
-    Example:
+    Examples:
+      python -m gm_lib evaluate runs/gan
       python -m gm_lib evaluate runs/vae --split test --k 1000 --limit 1000
     """
     from gm_lib.data import images
-    from gm_lib.evaluation import log_likelihood, negative_elbo
+    from gm_lib.evaluation import judge_digits
     from gm_lib.files import replace_file
 
     model, config = _load(run, device)
@@ -228,33 +266,21 @@ def evaluate(run: Path, split: str, k: int, limit: int | None, seed: int, device
     if sets.name != config["data"]:
         raise click.ClickException(f"{run} learned {config['data']}; {sets.name} say nothing about it.")
     data = sets.valid if split == "valid" else sets.test
-    x, y = _as_trained_on(model, data.x[:limit], seed), data.y[:limit]
-    upper = negative_elbo(model, x, y, seed=seed)
-    lower = log_likelihood(model, x, y, k=k, seed=seed, progress=sys.stderr.isatty())
-    kind = "dynamically binarized" if config["likelihood"] == "bernoulli" else "grey values in [0, 1]"
-    given = ", given their labels" if model.num_classes else ""
-    title = f"{run} on {len(x):,} {split} images of {config['data']}, {kind}{given}"
-    bounds = {
-        "-ELBO": {"mean": upper.mean, "standard_error": upper.standard_error},
-        f"-log p(x), bound from k = {k:,} draws": {
-            "mean": -lower.mean,
-            "standard_error": lower.standard_error,
-        },
-    }
-    result = {
-        "title": title,
-        "unit": "nats per image",
-        "split": split,
-        "images": len(x),
-        "k": k,
-        "seed": seed,
-    }
-    names = ("negative_elbo", "negative_log_likelihood_bound")
-    result |= dict(zip(names, bounds.values(), strict=True))
+    against = f"{len(data):,} {split} images of {sets.name}"
+    result: dict[str, Any] = {"title": f"{run} on {against}", "split": split, "seed": seed}
+    click.echo(result["title"])
+    if hasattr(model, "log_weights"):
+        x, y = _as_trained_on(model, data.x[:limit], seed), data.y[:limit]
+        result |= _likelihood(model, x, y, k, seed)
+        click.echo(f"\nnats per image ± standard error, {result['kind']}, {result['images']:,} images")
+        for name in ("negative_elbo", "negative_log_likelihood_bound"):
+            title = {"negative_elbo": "-ELBO"}.get(name, f"-log p(x), bound from k = {k:,} draws")
+            click.echo(f"{title:<38}{result[name]['mean']:>10.2f} ± {result[name]['standard_error']:.2f}")
+    report = judge_digits(_draw(model, samples, None, seed), data.x, seed=seed, against=against)
+    result["digits"] = report.as_dict()
+    shown = "means of p(x | z)" if hasattr(model, "likelihood") else "generated images"
+    click.echo(f"\nsamples ({shown}) judged by the digit classifier\n{report}")
     replace_file(run / "evaluation.json", (json.dumps(result, indent=1) + "\n").encode())
-    click.echo(f"{title}; nats per image ± standard error")
-    for name, bound in bounds.items():
-        click.echo(f"  {name:<40}{bound['mean']:>9.2f} ± {bound['standard_error']:.2f}")
 
 
 @main.command()
@@ -274,6 +300,81 @@ def env() -> None:
         click.get_current_context().exit(1)
 
 
+def _train(
+    kind: str,
+    sets: "ImageData",
+    seed: int,
+    steps: int,
+    *,
+    batch_size: int,
+    learning_rate: float,
+    conditional: bool,
+    device: str | None,
+    out: Path,
+    resume: bool,
+    binarize: bool = False,
+    evaluate: Callable[[Any], dict[str, float]] | None = None,
+    **model_options: Any,
+) -> "History":
+    """Train a new model of the ``kind``, or go on with the run in ``out``; leave with 130 if interrupted."""
+    from gm_lib import runtime
+    from gm_lib.data import Batches
+    from gm_lib.plotting import save_images
+    from gm_lib.training import fit
+
+    where = runtime.device(device)
+    with runtime.forked_rng(seed):
+        model = _builder(kind)(
+            **model_options, num_classes=NUM_CLASSES if conditional else 0, lr=learning_rate
+        )
+    settings = {"model": kind, "data": sets.name, "batch_size": batch_size, **model.config}
+    if resume:
+        _refuse_other_settings(out, {**settings, "seed": seed})
+    x, y = sets.train.x, sets.train.y
+    batches = Batches(x, y, batch_size=batch_size, seed=seed, device=where, dynamic_binarization=binarize)
+    history = fit(
+        model,
+        batches,
+        steps=steps,
+        seed=seed,
+        device=where,
+        out=out,
+        evaluate=evaluate,
+        evaluate_every=min(1_000, steps) if evaluate else 0,
+        resume=resume,
+        progress=sys.stderr.isatty(),
+        settings=settings,
+    )
+    if history.interrupted:
+        click.get_current_context().exit(130)  # what a shell expects after Ctrl-C
+    save_images(_draw(model, 100, None, seed), out / "samples.png", columns=10)
+    return history
+
+
+def _say_what_came_out(out: Path, result: str, history: "History") -> None:
+    click.echo(
+        f"{out}: {result}, {history.images_per_second:,.0f} images/s; samples in {out / 'samples.png'}. "
+        f"Next: python -m gm_lib evaluate {out}"
+    )
+
+
+def _likelihood(model: Any, x: "torch.Tensor", y: "torch.Tensor", k: int, seed: int) -> dict[str, Any]:
+    """Return both bounds of -log p(x) with what a reader must know to compare them."""
+    from gm_lib.evaluation import log_likelihood, negative_elbo
+
+    upper = negative_elbo(model, x, y, seed=seed)
+    lower = log_likelihood(model, x, y, k=k, seed=seed, progress=sys.stderr.isatty())
+    kind = "dynamically binarized" if _binary(model) else "grey values in [0, 1]"
+    return {
+        "unit": "nats per image",
+        "kind": kind + (", given their labels" if model.num_classes else ""),
+        "images": len(x),
+        "k": k,
+        "negative_elbo": {"mean": upper.mean, "standard_error": upper.standard_error},
+        "negative_log_likelihood_bound": {"mean": -lower.mean, "standard_error": lower.standard_error},
+    }
+
+
 def _refuse_other_settings(run: Path, settings: dict[str, Any]) -> None:
     """Raise if ``run`` was trained with other settings: a run in two ways would be neither."""
     from gm_lib.training import latest_checkpoint
@@ -291,15 +392,21 @@ def _refuse_other_settings(run: Path, settings: dict[str, Any]) -> None:
         )
 
 
-def _load(run: Path, device: str | None) -> tuple["VAE", dict[str, Any]]:
+def _builder(kind: str) -> Callable[..., Any]:
+    """Return the function that builds a model of the ``kind``, a key of ``MODELS``."""
+    module, _, function = MODELS[kind].partition(":")
+    return getattr(import_module(module), function)
+
+
+def _load(run: Path, device: str | None) -> tuple[Any, dict[str, Any]]:
     """Return the model of a run, on the device and ready to be used, and the settings of the run."""
     from gm_lib import runtime
     from gm_lib.training import load_weights
-    from gm_lib.vae import digit_vae
 
     config = _config(run)
-    names = inspect.signature(digit_vae).parameters
-    model = digit_vae(**{name: value for name, value in config.items() if name in names})
+    build = _builder(config["model"])
+    names = inspect.signature(build).parameters
+    model = build(**{name: value for name, value in config.items() if name in names})
     load_weights(run, model)
     return model.to(runtime.device(device)).eval(), config
 
@@ -309,22 +416,24 @@ def _config(run: Path) -> dict[str, Any]:
     path = run / "config.json"
     if not path.is_file():
         raise click.ClickException(
-            f"there is no run in {run}: {path} is missing. Make one: python -m gm_lib train vae --out {run}"
+            f"there is no run in {run}: {path} is missing. Make one: python -m gm_lib train vae --out {run}, "
+            "or train gan."
         )
     try:
         config = json.loads(path.read_text())
     except ValueError as error:
         raise click.ClickException(f"{path} is damaged: {error}.") from error
-    if not isinstance(config, dict) or config.get("model") != "vae":
-        raise click.ClickException(f"{path} does not describe a model that this command knows (vae).")
+    if not isinstance(config, dict) or config.get("model") not in MODELS:
+        known = ", ".join(MODELS)
+        raise click.ClickException(f"{path} does not describe a model that this command knows ({known}).")
     return config
 
 
-def _draw(model: "VAE", n: int, label: int | None, seed: int) -> "torch.Tensor":
+def _draw(model: Any, n: int, label: int | None, seed: int) -> "torch.Tensor":
     """Return ``n`` samples (n, 1, 28, 28): with one label, or with all labels in turn."""
     import torch
 
-    device = model.prior.mean.device
+    device = next(model.parameters()).device
     y = torch.arange(n, device=device) % NUM_CLASSES  # an unconditional model does not look at it
     if label is not None:
         y = torch.full_like(y, label)
@@ -332,14 +441,20 @@ def _draw(model: "VAE", n: int, label: int | None, seed: int) -> "torch.Tensor":
     return x.clamp(0, 1)  # a Gaussian's mean knows no limits, a picture does
 
 
-def _as_trained_on(model: "VAE", x: "torch.Tensor", seed: int) -> "torch.Tensor":
+def _binary(model: Any) -> bool:
+    """Tell whether the model's likelihood is one of zeros and ones."""
+    from gm_lib.vae import Bernoulli
+
+    return isinstance(model.likelihood, Bernoulli)
+
+
+def _as_trained_on(model: Any, x: "torch.Tensor", seed: int) -> "torch.Tensor":
     """Return the images as the model's likelihood takes them: binarized by one draw, or as they are."""
     import torch
 
     from gm_lib.data import binarize
-    from gm_lib.vae import Bernoulli
 
-    return binarize(x, torch.Generator().manual_seed(seed)) if isinstance(model.likelihood, Bernoulli) else x
+    return binarize(x, torch.Generator().manual_seed(seed)) if _binary(model) else x
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+import click
 import pytest
 import torch
 from click.testing import CliRunner, Result
@@ -18,10 +19,12 @@ from PIL import Image
 from gm_lib import __main__ as cli
 from gm_lib import __version__, environment, runtime
 from gm_lib.data import ImageData, images, sources
-from gm_lib.evaluation import log_likelihood, negative_elbo
+from gm_lib.evaluation import judge_digits, log_likelihood, negative_elbo
+from gm_lib.gan import LOSSES, digit_gan
 from gm_lib.training import latest_checkpoint, load_checkpoint, load_weights
 from gm_lib.vae import LIKELIHOODS, digit_vae
 
+SMALL_GAN = ("--data", "digits", "--steps", "6", "--width", "4", "--latent-dim", "3", "--device", "cpu")
 SMALL = ("--data", "digits", "--steps", "30", "--hidden", "16", "--latent-dim", "3", "--device", "cpu")
 
 
@@ -58,6 +61,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         folder = tmp_path_factory.getbasetemp() / "-".join(("run", *options)).replace("/", "")
         if not folder.exists():
             succeed("train", "vae", *SMALL, "--out", str(folder), *options)
+        return folder
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def trained_gan(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return the folder of a GAN's run with further options, trained once for all tests."""
+
+    def train(*options: str) -> Path:
+        folder = tmp_path_factory.getbasetemp() / "-".join(("gan", *options)).replace("/", "")
+        if not folder.exists():
+            succeed("train", "gan", *SMALL_GAN, "--out", str(folder), *options)
         return folder
 
     return train
@@ -158,14 +174,57 @@ def test_every_likelihood_can_be_trained_sampled_and_evaluated(
     assert ("dynamically binarized" if likelihood == "bernoulli" else "grey values in [0, 1]") in output
 
 
-def test_the_likelihoods_offered_are_those_there_are() -> None:
+def test_the_names_offered_are_those_there_are() -> None:
     assert set(cli.LIKELIHOODS) == set(LIKELIHOODS)
+    assert set(cli.GAN_LOSSES) == set(LOSSES)
 
 
-def test_the_options_of_train_are_the_arguments_of_the_model() -> None:
-    options = {parameter.name for parameter in cli.train_vae.params}
-    for name in inspect.signature(digit_vae).parameters:
-        assert {"num_classes": "conditional", "lr": "learning_rate"}.get(name, name) in options
+@pytest.mark.parametrize(("command", "build"), [(cli.train_vae, digit_vae), (cli.train_gan, digit_gan)])
+def test_the_options_of_train_are_the_arguments_of_the_model(
+    command: click.Command, build: Callable[..., object]
+) -> None:
+    options = {parameter.name: parameter.default for parameter in command.params}
+    for name, parameter in inspect.signature(build).parameters.items():
+        option = {"num_classes": "conditional", "lr": "learning_rate"}.get(name, name)
+        assert option in options
+        if name not in ("num_classes", "hidden"):
+            assert options[option] == parameter.default
+
+
+def test_a_gan_is_trained_and_its_run_says_what_came_out() -> None:
+    output = succeed("train", "gan", *SMALL_GAN)
+    assert re.search(
+        r"runs/gan: D gives 0\.\d\d to real and 0\.\d\d to generated images, [\d,]+ images/s; "
+        r"samples in runs/gan/samples\.png\. Next: python -m gm_lib evaluate runs/gan",
+        output,
+    )
+    config = json.loads(Path("runs/gan/config.json").read_text())
+    assert (config["model"], config["width"], config["loss"], config["batch_size"]) == (
+        "gan",
+        4,
+        "non_saturating",
+        64,
+    )
+    width, height = picture_size(Path("runs/gan/samples.png"))
+    assert width == height > 10 * 28
+
+
+def test_a_gan_goes_on_to_more_steps_as_if_it_had_never_stopped(trained_gan: Callable[..., Path]) -> None:
+    succeed("train", "gan", *SMALL_GAN, "--steps", "2")
+    assert "Going on from runs/gan/checkpoint-0000002" in succeed("train", "gan", *SMALL_GAN)
+    assert same_weights(Path("runs/gan"), trained_gan())
+    assert "gamma was 0.0, now 2.0" in refused("train", "gan", *SMALL_GAN, "--gamma", "2")
+    assert "model was 'gan', now 'vae'" in refused("train", "vae", *SMALL, "--out", "runs/gan")
+
+
+def test_every_option_of_a_gan_reaches_its_model(trained_gan: Callable[..., Path]) -> None:
+    options = ("--conditional", "--loss", "minimax", "--gamma", "1", "--average", "0.5")
+    model, config = cli._load(trained_gan(*options), "cpu")
+    assert (config["num_classes"], config["loss"], config["gamma"]) == (10, "minimax", 1.0)
+    assert (model.num_classes, model.loss, model.average) == (10, LOSSES["minimax"], 0.5)
+    assert model.penalty is not None
+    z = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(cli._draw(model, 4, 7, 0), model.generate(z, torch.full((4,), 7)))
 
 
 def test_sampling_draws_the_number_asked_for_and_the_seed_decides(trained: Callable[..., Path]) -> None:
@@ -212,7 +271,8 @@ def test_evaluation_prints_and_keeps_what_the_library_computes(trained: Callable
     )
     assert result["negative_elbo"] == {"mean": upper.mean, "standard_error": upper.standard_error}
     assert result["negative_log_likelihood_bound"]["mean"] == -lower.mean
-    assert "on 40 test images of digits, dynamically binarized; nats per image ± standard error" in output
+    assert output.count("on 300 test images of digits\n") == 1
+    assert "nats per image ± standard error, dynamically binarized, 40 images" in output
     assert f"{upper.mean:.2f} ± {upper.standard_error:.2f}" in output
     assert re.search(rf"bound from k = 7 draws +{-lower.mean:.2f} ± {lower.standard_error:.2f}\n", output)
 
@@ -220,7 +280,37 @@ def test_evaluation_prints_and_keeps_what_the_library_computes(trained: Callable
 def test_a_conditional_model_is_evaluated_given_the_labels(trained: Callable[..., Path]) -> None:
     run = trained("--conditional")
     output = succeed("evaluate", str(run), "--k", "2", "--limit", "5")
-    assert "on 5 valid images of digits, dynamically binarized, given their labels" in output
+    assert "dynamically binarized, given their labels, 5 images" in output
+    assert json.loads((run / "evaluation.json").read_text())["kind"].endswith("given their labels")
+
+
+@pytest.mark.parametrize("kind", ["vae", "gan"])
+def test_the_samples_of_every_model_are_judged_beside_real_images_of_the_split(
+    kind: str, trained: Callable[..., Path], trained_gan: Callable[..., Path]
+) -> None:
+    run = trained() if kind == "vae" else trained_gan()
+    output = succeed("evaluate", str(run), "--split", "test", "--samples", "140", "--limit", "5", "--k", "2")
+    model, _ = cli._load(run, "cpu")
+    x = model.sample(140, generator=torch.Generator().manual_seed(0))
+    report = judge_digits(x, images("digits").test.x, against="300 test images of digits")
+    result = json.loads((run / "evaluation.json").read_text())
+    assert result["digits"] == json.loads(json.dumps(report.as_dict()))
+    assert str(report) in output
+    assert ("means of p(x | z)" if kind == "vae" else "generated images") in output
+    assert ("negative_elbo" in result) == ("-ELBO" in output) == (kind == "vae")
+
+
+def test_a_conditional_gan_is_judged_on_all_digits_in_turn(trained_gan: Callable[..., Path]) -> None:
+    output = succeed("evaluate", str(trained_gan("--conditional")))
+    assert "150 samples (of 2,000), and as many real images, against 150 others" in output
+
+
+def test_too_few_samples_to_be_judged_are_refused_before_anything_is_written(
+    trained_gan: Callable[..., Path],
+) -> None:
+    run = trained_gan("--seed", "1")
+    assert "needs at least 65 samples and 130 real images" in refused("evaluate", str(run), "--samples", "9")
+    assert not (run / "evaluation.json").exists()
 
 
 def test_a_run_is_not_evaluated_on_other_data_than_it_learned(
@@ -245,7 +335,7 @@ def test_a_folder_without_a_run_is_refused_with_the_command_that_makes_one(comma
     [
         ("{", "config.json is damaged"),
         ("[]", "does not describe a model"),
-        ('{"model": "gan"}', "does not describe"),
+        ('{"model": "gna"}', "does not describe a model that this command knows (vae, gan)"),
     ],
 )
 def test_a_config_that_is_none_is_refused(content: str, message: str) -> None:
@@ -320,7 +410,7 @@ def test_an_interrupted_training_says_how_to_go_on(monkeypatch: pytest.MonkeyPat
 
 
 def test_help_explains_every_command_with_an_example_and_every_option() -> None:
-    for command in (("train", "vae"), ("sample",), ("evaluate",)):
+    for command in (("train", "vae"), ("train", "gan"), ("sample",), ("evaluate",)):
         output = succeed(*command, "--help")
         assert re.search(r"Examples?:\n +python -m gm_lib " + " ".join(command), output)
         assert "[default: " in output

@@ -102,9 +102,9 @@ def judge_digits(
     compare only with results by the same classifier, the same counts and the same real images: ``against``
     names these in the report.
 
-    ``classifier``: an ``nn.Module`` from images to logits (n, 10) with ``features(x)`` to (n, d), used on its
-    own device in evaluation mode; None for ``gm_lib.pretrained.digit_classifier()``. ``seed`` decides on the
-    parts, with a generator of its own.
+    ``classifier``: an ``nn.Module`` with ``features(x)``, (n, d), and ``head(features)``, the logits (n, 10),
+    used on its own device in evaluation mode; None for ``gm_lib.pretrained.digit_classifier()``. ``seed``
+    decides on the parts, with a generator of its own.
 
     Raises ``ValueError`` for images of another shape, out of [0, 1] or not finite, and for fewer than d + 1
     samples or 2 (d + 1) real images, which the Fréchet distance needs; ``TypeError`` for what is no tensor of
@@ -164,6 +164,7 @@ def _look(classifier: Model, x: Tensor) -> tuple[Tensor, Tensor]:
     features, probabilities = [], []
     with evaluating(classifier):
         for batch, _ in batches_for(classifier, x, size=500):
-            features.append(classifier.features(batch).cpu())
-            probabilities.append(classifier(batch).cpu().double().softmax(1))
+            found = classifier.features(batch)
+            features.append(found.cpu())
+            probabilities.append(classifier.head(found).cpu().double().softmax(1))
     return torch.cat(features), torch.cat(probabilities) >= CONFIDENT

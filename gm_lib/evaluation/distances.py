@@ -120,7 +120,8 @@ def precision_recall(real: Tensor, generated: Tensor, k: int = 3) -> PrecisionRe
                 f"the ball of an example reaches to its {k}-th neighbour: at least {k + 1} {name} "
                 f"examples are needed, got {len(cloud)}."
             )
-    tolerance = 1e-12 * max(x.square().sum(1).max(), y.square().sum(1).max()).item()  # of rounding, for ties
+    # Wider than the rounding of features in float32: a network may give equal images nearly equal ones.
+    tolerance = 1e-12 * max(x.square().sum(1).max(), y.square().sum(1).max()).item()
     reach_x, reach_y = (_squared_reach(cloud, k) + tolerance for cloud in (x, y))
     inside_x = torch.zeros(len(y), dtype=torch.bool)
     inside_y = []

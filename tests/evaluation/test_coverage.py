@@ -79,8 +79,8 @@ def test_each_mode_is_measured_in_its_own_standard_deviations():
 
 
 def test_the_floor_of_covered_modes_is_what_few_perfect_samples_cover():
-    report = mode_coverage(draws(GRID, 30), GRID)
-    covered = [float(mode_coverage(draws(GRID, 30, seed), GRID).covered) for seed in range(200)]
+    report = mode_coverage(draws(GRID, 30), GRID, radius=1)  # few draws, and few of them are good
+    covered = [float(mode_coverage(draws(GRID, 30, seed), GRID, radius=1).covered) for seed in range(200)]
     assert_unbiased(covered, report.covered_floor)
 
 
