@@ -69,7 +69,7 @@ def digit_classifier(seed: int, run: Path | None) -> Made:
 
 
 # What the generator is made of, and its training: learning rate and steps, one stage after the other.
-GAN_CONFIG = {"latent_dim": 32, "width": 32}
+GAN_CONFIG: dict[str, Any] = {"latent_dim": 32, "width": 32}
 GAN_STAGES = ((2e-3, 5000), (5e-4, 2000))
 GAN_BATCH = 64
 GAN_SAMPLES = 5000  # judged, against as many of the 10,000 test images

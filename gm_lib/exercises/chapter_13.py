@@ -434,7 +434,7 @@ def _slerp(answer: Any) -> str:
     expect(
         is_close(ends[0], a) and is_close(ends[1], b), "at t = 0 it should be a, and at t = 1 it should be b."
     )
-    return f"Half-way between draws in 64 dimensions it stays near √64 = {math.sqrt(64):g}."
+    return f"Half-way between draws in 32 dimensions it stays near √32 = {math.sqrt(32):.2f}."
 
 
 # 13.7
