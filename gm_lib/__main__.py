@@ -265,17 +265,19 @@ def evaluate(
     sets = images(config["data"])
     if sets.name != config["data"]:
         raise click.ClickException(f"{run} learned {config['data']}; {sets.name} say nothing about it.")
-    data = sets.valid if split == "valid" else sets.test
-    against = f"{len(data):,} {split} images of {sets.name}"
+    data, name = (sets.valid, "validation") if split == "valid" else (sets.test, "test")
+    against = f"{len(data):,} {name} images of {sets.name}"
     result: dict[str, Any] = {"title": f"{run} on {against}", "split": split, "seed": seed}
     click.echo(result["title"])
     if hasattr(model, "log_weights"):
         x, y = _as_trained_on(model, data.x[:limit], seed), data.y[:limit]
         result |= _likelihood(model, x, y, k, seed)
         click.echo(f"\nnats per image ± standard error, {result['kind']}, {result['images']:,} images")
-        for name in ("negative_elbo", "negative_log_likelihood_bound"):
-            title = {"negative_elbo": "-ELBO"}.get(name, f"-log p(x), bound from k = {k:,} draws")
-            click.echo(f"{title:<38}{result[name]['mean']:>10.2f} ± {result[name]['standard_error']:.2f}")
+        for title, bound in (
+            ("-ELBO", result["negative_elbo"]),
+            (f"-log p(x), bound from k = {k:,} draws", result["negative_log_likelihood_bound"]),
+        ):
+            click.echo(f"{title:<38}{bound['mean']:>10.2f} ± {bound['standard_error']:.2f}")
     report = judge_digits(_draw(model, samples, None, seed), data.x, seed=seed, against=against)
     result["digits"] = report.as_dict()
     shown = "means of p(x | z)" if hasattr(model, "likelihood") else "generated images"

@@ -185,7 +185,7 @@ def by_the_model(model, optimizer, x, y):
     loss = F.cross_entropy(model(x), y)
     loss.backward()
     optimizer.step()
-    return float(loss)
+    return float(loss.detach())
 
 
 def step(*, clear=True, backward=True, move=True, order="usual", reduction="mean", sign=1, detach=True):
