@@ -167,7 +167,7 @@ def train_vae(*, data: str, seed: int, steps: int | None, **options: Any) -> Non
 
 
 @train.command("gan")
-@click.option("--latent-dim", type=POSITIVE, default=64, help="Dimensions of z.")
+@click.option("--latent-dim", type=POSITIVE, default=32, help="Dimensions of z.")
 @click.option("--width", type=POSITIVE, default=32, help="Channels at 14×14; twice as many at 7×7.")
 @click.option("--conditional", is_flag=True, help="Give both players the label.")
 @click.option("--loss", type=OneOf("loss", GAN_LOSSES), default="non_saturating", help="What G minimizes.")
@@ -180,7 +180,7 @@ def train_vae(*, data: str, seed: int, steps: int | None, **options: Any) -> Non
     default=0.999,
     help="How slowly the averaged generator, which samples, follows; 0 is at once.",
 )
-@training_options(steps="1200, on a GPU 20000", batch_size=64, learning_rate=5e-4, out="runs/gan")
+@training_options(steps="1200, on a GPU 20000", batch_size=64, learning_rate=2e-3, out="runs/gan")
 def train_gan(*, data: str, seed: int, steps: int | None, **options: Any) -> None:
     """Train a generative adversarial network on handwritten digits.
 

@@ -22,14 +22,15 @@ def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU) -> 
     return nn.Sequential(*layers[:-1])
 
 
-def conv_down(channels_in: int, channels_out: int) -> nn.Sequential:
-    """Return a convolution that halves height and width, and a leaky ReLU: a DCGAN's discriminator.
+def conv_down(channels_in: int, channels_out: int, *, batch_norm: bool = True) -> nn.Sequential:
+    """Return a convolution that halves height and width, batch norm, a leaky ReLU: a DCGAN discriminator.
 
-    (n, channels_in, h, w) to (n, channels_out, h/2, w/2) for even h and w. Radford et al. 2016, without their
-    batch norm.
+    (n, channels_in, h, w) to (n, channels_out, h/2, w/2) for even h and w. Radford et al. 2016.
     """
     return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, kernel_size=4, stride=2, padding=1), nn.LeakyReLU(0.2)
+        nn.Conv2d(channels_in, channels_out, kernel_size=4, stride=2, padding=1, bias=not batch_norm),
+        *([nn.BatchNorm2d(channels_out)] if batch_norm else []),
+        nn.LeakyReLU(0.2),
     )
 
 

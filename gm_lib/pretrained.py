@@ -13,6 +13,7 @@ from torch import nn
 
 from gm_lib.choose import choose
 from gm_lib.classifier import DigitClassifier
+from gm_lib.gan import DCGANGenerator
 from gm_lib.training import load_weights
 
 WEIGHTS = Path(__file__).with_name("weights")
@@ -26,6 +27,16 @@ def digit_classifier() -> DigitClassifier:
     ``ValueError`` for weights that are not those of the card.
     """
     return _load("digit_classifier", DigitClassifier())
+
+
+def digit_gan() -> DCGANGenerator:
+    """Return the generator of a DCGAN, trained on MNIST for longer than a chapter can: z (n, d) to images.
+
+    ``latent_dim`` is d, and z is drawn from N(0, I); images are (n, 1, 28, 28) in [0, 1]. On the CPU, in
+    evaluation mode, without gradients for its weights. Raises what :func:`digit_classifier` raises.
+    """
+    config = card("digit_gan")["config"]
+    return _load("digit_gan", DCGANGenerator(config["latent_dim"], config["width"]))
 
 
 def card(name: str) -> dict[str, Any]:

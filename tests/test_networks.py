@@ -66,6 +66,8 @@ def test_going_down_halves_the_side_and_going_up_doubles_it():
 
 def test_batch_norm_comes_before_the_nonlinearity_and_takes_the_place_of_the_bias():
     assert [type(layer) for layer in conv_up(2, 5)] == [nn.ConvTranspose2d, nn.BatchNorm2d, nn.ReLU]
-    assert [type(layer) for layer in conv_down(2, 5)] == [nn.Conv2d, nn.LeakyReLU]
-    assert conv_down(2, 5)[0].bias is not None
+    assert [type(layer) for layer in conv_down(2, 5)] == [nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU]
+    assert conv_down(2, 5)[0].bias is None
+    assert [type(layer) for layer in conv_down(2, 5, batch_norm=False)] == [nn.Conv2d, nn.LeakyReLU]
+    assert conv_down(2, 5, batch_norm=False)[0].bias is not None
     assert conv_up(2, 5)[0].bias is None

@@ -11,6 +11,7 @@ from torch import nn
 from gm_lib import pretrained
 from gm_lib.classifier import DigitClassifier, read_digits
 from gm_lib.data import Split, images
+from gm_lib.evaluation import judge_digits
 
 NAMES = sorted(path.stem for path in pretrained.WEIGHTS.glob("*.json"))
 
@@ -45,6 +46,27 @@ def test_the_classifier_comes_ready_to_judge():
     assert not any(module.training for module in classifier.modules())
     assert not any(p.requires_grad for p in classifier.parameters())
     assert {(p.dtype, p.device.type) for p in classifier.parameters()} == {(torch.float32, "cpu")}
+
+
+def test_the_generator_comes_ready_to_write():
+    generator = pretrained.digit_gan()
+    assert not any(module.training for module in generator.modules())
+    assert not any(p.requires_grad for p in generator.parameters())
+    assert {(p.dtype, p.device.type) for p in generator.parameters()} == {(torch.float32, "cpu")}
+    z = torch.randn(20, generator.latent_dim, generator=torch.Generator().manual_seed(0))
+    x = generator(z)
+    assert x.shape == (20, 1, 28, 28)
+    assert 0 <= x.min() <= x.max() <= 1
+    torch.testing.assert_close(generator(z[7:8]), x[7:8])
+
+
+def test_samples_of_the_generator_are_as_good_as_its_card_says(mnist):
+    generator, card = pretrained.digit_gan(), pretrained.card("digit_gan")
+    z = torch.randn(2000, generator.latent_dim, generator=torch.Generator().manual_seed(1))
+    report = judge_digits(generator(z), mnist.test.x)
+    said = card["samples"]["confident"]
+    assert report.digits == card["samples"]["digits"] == 10
+    assert report.confident == pytest.approx(said, abs=4 * (said * (1 - said) / 2000 * 1.4) ** 0.5)
 
 
 @pytest.mark.parametrize("name", NAMES)

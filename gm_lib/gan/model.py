@@ -187,22 +187,24 @@ class GAN(nn.Module):
 
 def digit_gan(
     *,
-    latent_dim: int = 64,
+    latent_dim: int = 32,
     width: int = 32,
     num_classes: int = 0,
     loss: str = "non_saturating",
     gamma: float = 0.0,
-    lr: float = 5e-4,
+    lr: float = 2e-3,
     average: float = 0.999,
 ) -> GAN:
     """Return a DCGAN for 1×28×28 images in [0, 1], with ``width`` channels at 14×14 and twice as many at 7×7.
 
-    ``loss``: a key of ``gm_lib.gan.LOSSES``. ``gamma`` > 0 adds that much of the penalty :func:`r1`. Raises
-    ``ValueError`` for an unknown loss.
+    ``loss``: a key of ``gm_lib.gan.LOSSES``. ``gamma`` > 0 adds that much of the penalty :func:`r1` and takes
+    batch norm out of the discriminator, since the penalty is on the gradient of each image by itself.
+
+    Raises ``ValueError`` for an unknown loss.
     """
     model = GAN(
         DCGANGenerator(latent_dim, width, num_classes),
-        DCGANDiscriminator(width, num_classes),
+        DCGANDiscriminator(width, num_classes, batch_norm=not gamma),
         loss=choose("loss", loss, LOSSES),
         penalty=partial(r1, gamma=gamma) if gamma else None,
         lr=lr,

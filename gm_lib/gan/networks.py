@@ -73,15 +73,16 @@ class DCGANDiscriminator(nn.Module):
     """The logit of D(x) for images of 1×28×28: to 14×14, to 7×7, to one number. Radford et al. 2016.
 
     ``width``: channels at 14×14, half of those at 7×7. A label is one more plane for each class, all ones
-    for the image's own and zeros for the others. There is no batch norm: each image is judged by itself.
+    for the image's own and zeros for the others. Without ``batch_norm`` each image is judged by itself, also
+    in training mode, as a penalty on the gradient needs it.
     """
 
-    def __init__(self, width: int, num_classes: int = 0):
+    def __init__(self, width: int, num_classes: int = 0, *, batch_norm: bool = True):
         super().__init__()
         self.in_shape, self.num_classes = DIGIT_SHAPE, num_classes
         self.net = nn.Sequential(
-            conv_down(1 + num_classes, width),
-            conv_down(width, 2 * width),
+            conv_down(1 + num_classes, width, batch_norm=False),  # it would hide how bright an image is
+            conv_down(width, 2 * width, batch_norm=batch_norm),
             nn.Flatten(),
             nn.Linear(2 * width * 7 * 7, 1),
         )

@@ -15,7 +15,7 @@ Penalty = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor], Tensor]
 def r1(
     discriminator: Callable[[Tensor], Tensor], x_real: Tensor, x_fake: Tensor, *, gamma: float = 1.0
 ) -> Tensor:
-    """Return γ/2 · ‖∇ₓ logit(x)‖² at the real examples: (n,). Mescheder et al. 2018, eq. 9.
+    """Return γ/2 · ‖∇ₓ logit(x)‖² at the real examples: (n,). R1 of Mescheder et al. 2018.
 
     ``discriminator`` must judge each example by itself: with batch norm the gradient would be that of a whole
     batch. ``x_fake`` is not looked at. Bind another ``gamma`` with ``functools.partial``.

@@ -348,6 +348,7 @@ def test_the_config_rebuilds_the_model():
     assert (again.lr, again.average, again.latent_dim, again.num_classes) == (1e-4, 0.5, 5, 10)
     assert again.loss == LOSSES["minimax"]
     assert again.penalty.keywords == {"gamma": 0.5}
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in again.discriminator.modules())
     z, y = torch.randn(2, 5), torch.tensor([3, 4])
     assert torch.equal(again.generate(z, y), model.generate(z, y))
     with pytest.raises(ValueError, match="did you mean 'minimax'"):

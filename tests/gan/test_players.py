@@ -40,9 +40,11 @@ def test_a_dcgan_doubles_the_side_twice_and_halves_it_twice():
     assert sides[-2:] == [(4, 14, 14), (8, 7, 7)]
 
 
-def test_each_image_is_judged_by_itself():
-    discriminator, x = DCGANDiscriminator(4).double(), torch.rand(6, 1, 28, 28, dtype=torch.float64)
+def test_without_batch_norm_each_image_is_judged_by_itself():
+    discriminator, x = DCGANDiscriminator(4, batch_norm=False).double(), torch.rand(6, 1, 28, 28).double()
     torch.testing.assert_close(discriminator(x)[2:3], discriminator(x[2:3]))
+    with_batch_norm = DCGANDiscriminator(4).double()
+    assert not torch.allclose(with_batch_norm(x)[2:3], with_batch_norm(x[2:3]))
 
 
 @pytest.mark.parametrize("kind", ["points", "images"])
