@@ -2,6 +2,7 @@
 
 import math
 
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -20,3 +21,17 @@ def variance_preserving_path(z0: Tensor, z1: Tensor, t: Tensor) -> Tensor:
         raise ValueError(f"t must be a vector of numbers from 0 to 1, got {t.tolist()!r}.")
     angle = (t * (math.pi / 2)).reshape(-1, *[1] * z0.dim())
     return angle.cos() * z0 + angle.sin() * z1
+
+
+def slerp(z0: Tensor, z1: Tensor, t: float) -> Tensor:
+    """Return the point at t, from 0 to 1, on the arc from z0 to z1: spherical linear interpolation.
+
+    (sin((1-t)ω) z0 + sin(tω) z1) / sin ω, ω being the angle between the two, row by row. ``z0``, ``z1``: the
+    same shape (..., d), neither zero nor opposite to each other. White 2016; Shoemake 1985.
+
+    Raises ``ValueError`` for ends of different shapes.
+    """
+    if z0.shape != z1.shape:
+        raise ValueError(f"both ends need one shape, got {tuple(z0.shape)} and {tuple(z1.shape)}.")
+    omega = F.cosine_similarity(z0, z1, dim=-1).acos().unsqueeze(-1)
+    return (((1 - t) * omega).sin() * z0 + (t * omega).sin() * z1) / omega.sin()

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from scipy.spatial import geometric_slerp
 
 from gm_lib.evaluation import assert_unbiased
-from gm_lib.interpolation import variance_preserving_path
+from gm_lib.interpolation import slerp, variance_preserving_path
 from gm_lib.runtime import forked_rng
 
 
@@ -43,3 +44,20 @@ def test_every_point_of_a_path_between_normal_draws_has_mean_zero_and_variance_o
 def test_what_makes_no_path_is_refused(other, t, message):
     with pytest.raises(ValueError, match=message):
         variance_preserving_path(torch.zeros(2), other, t)
+
+
+def test_on_the_unit_sphere_slerp_is_that_of_scipy():
+    with forked_rng(seed=1):
+        z0, z1 = torch.nn.functional.normalize(torch.randn(2, 5, dtype=torch.float64), dim=1)
+    for t in (0.0, 0.3, 0.5, 1.0):
+        expected = torch.from_numpy(geometric_slerp(z0.numpy(), z1.numpy(), t))
+        torch.testing.assert_close(slerp(z0, z1, t), expected)
+
+
+def test_slerp_goes_row_by_row_and_refuses_other_shapes():
+    with forked_rng(seed=2):
+        z0, z1 = torch.randn(2, 4, 3)
+    rows = torch.stack([slerp(a, b, 0.4) for a, b in zip(z0, z1, strict=True)])
+    torch.testing.assert_close(slerp(z0, z1, 0.4), rows)
+    with pytest.raises(ValueError, match="both ends need one shape"):
+        slerp(z0, z1[:2], 0.4)

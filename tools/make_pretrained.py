@@ -31,7 +31,7 @@ from gm_lib.gan import digit_gan as dcgan
 from gm_lib.networks import count_parameters
 from gm_lib.pretrained import WEIGHTS
 from gm_lib.runtime import forked_rng
-from gm_lib.training import fit
+from gm_lib.training import History, fit
 
 
 class Made(NamedTuple):
@@ -54,7 +54,7 @@ def digit_classifier(seed: int, run: Path | None) -> Made:
     batches = both_sets(sets, seed)
     for stage, (lr, steps) in enumerate(CLASSIFIER_STAGES):
         model.lr = lr
-        fit(model, batches, steps=steps, seed=seed + stage, device="cpu")
+        finished(fit(model, batches, steps=steps, seed=seed + stage, device="cpu"))
     scores = {
         name: {"valid": accuracy(model, data.valid), "test": accuracy(model, data.test)}
         for name, data in sets.items()
@@ -84,7 +84,10 @@ def digit_gan(seed: int, run: Path | None) -> Made:
     for stage, (lr, steps) in enumerate(GAN_STAGES):
         model.lr = lr
         out = run / f"stage-{stage}" if run else None
-        fit(model, batches, steps=steps, seed=seed + stage, device="cpu", out=out, checkpoint_every=500)
+        history = fit(
+            model, batches, steps=steps, seed=seed + stage, device="cpu", out=out, checkpoint_every=500
+        )
+        finished(history)
     generator = model.averaged.half().requires_grad_()
     model.averaged = copy.deepcopy(generator).float()  # judged as it will be loaded
     report = judge_digits(
@@ -101,6 +104,12 @@ def digit_gan(seed: int, run: Path | None) -> Made:
         "samples": report.as_dict(),
     }
     return Made(generator, facts)
+
+
+def finished(history: History) -> None:
+    """Stop here if the training was stopped: what is half trained gets no card."""
+    if history.interrupted:
+        raise SystemExit("Interrupted; nothing was written. With --run the same command goes on from there.")
 
 
 def mnist() -> ImageData:
