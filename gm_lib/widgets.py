@@ -5,7 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import ipywidgets
+import matplotlib.pyplot as plt
 from IPython import get_ipython
+from IPython.utils.capture import capture_output
 
 from gm_lib import runtime
 from gm_lib.choose import choose
@@ -21,16 +23,27 @@ def slide(draw: Callable[..., Any], **sliders: Range | list[Any]) -> ipywidgets.
     a cell with the call, so that the notebook shows what it returns.
 
     Without a notebook ``draw`` is called once, with the values that the sliders would start at. While the
-    book is being built (``GM_STRICT=1``) nothing is drawn, since a page has no kernel to answer its sliders:
-    there a figure of its own takes their place. Both return ``None``.
+    book is being built (``GM_STRICT=1``) nothing is shown, since a page has no kernel to answer its sliders:
+    there a figure of its own takes their place. ``draw`` is tried, though, at the start and at both ends of
+    the sliders, so that a broken one stops the build. Both return ``None``.
 
     Raises ``ValueError`` for a name that is no argument of ``draw``, a missing one, or a range that is none.
     """
     _check(draw, sliders)
+    start = {name: _first_value(draw, name, values) for name, values in sliders.items()}
     if runtime.strict():
+        for end in (0, 1):
+            _try(
+                draw,
+                {
+                    name: values[end - 1 if isinstance(values, list) else end]
+                    for name, values in sliders.items()
+                },
+            )
+        _try(draw, start)
         return None
     if not _in_notebook():
-        draw(**{name: _first_value(draw, name, values) for name, values in sliders.items()})
+        draw(**start)
         return None
     return ipywidgets.interactive(draw, **sliders)
 
@@ -52,6 +65,15 @@ def _check(draw: Callable[..., Any], sliders: dict[str, Any]) -> None:
     for name, argument in arguments.items():
         if name not in sliders and argument.default is inspect.Parameter.empty:
             raise ValueError(f"draw needs {name!r}: give it a slider, for example {name}=(0.0, 1.0).")
+
+
+def _try(draw: Callable[..., Any], values: dict[str, Any]) -> None:
+    """Call ``draw`` and show nothing of what it prints, displays and draws."""
+    before = plt.get_fignums()
+    with capture_output():
+        draw(**values)
+    for number in set(plt.get_fignums()) - set(before):
+        plt.close(number)
 
 
 def _in_notebook() -> bool:

@@ -1,9 +1,11 @@
-"""Sliders: a callback that holds at every extreme, and nothing drawn where no kernel could answer."""
+"""Sliders: a callback that holds at every extreme, and nothing shown where no kernel could answer."""
 
+import inspect
 import itertools
 from collections.abc import Callable
 from typing import Any
 
+import matplotlib.pyplot as plt
 import pytest
 
 from gm_lib import widgets
@@ -67,11 +69,32 @@ def test_without_a_notebook_it_draws_once_where_the_sliders_would_start() -> Non
 
 
 @pytest.mark.usefixtures("in_notebook")
-def test_while_the_book_is_built_nothing_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_the_book_is_built_it_is_tried_at_start_and_ends_and_nothing_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("GM_STRICT", "1")
     draw, calls = drawing()
-    assert slide(draw, **SLIDERS) is None
-    assert calls == []
+    kept = plt.figure()
+
+    def noisy(**values: Any) -> None:
+        draw(**values)
+        plt.figure()
+        print("drawn")
+
+    noisy.__signature__ = inspect.signature(draw)  # type: ignore[attr-defined]
+    assert slide(noisy, **SLIDERS) is None
+    assert set(calls) == {(1.0, 3, "mean"), (-3.0, 1, "draw"), (3.0, 9, "mean")}
+    assert capsys.readouterr().out == ""
+    assert plt.get_fignums() == [kept.number]
+    plt.close(kept)
+
+
+def test_a_callback_that_breaks_at_an_end_of_its_slider_stops_the_build(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GM_STRICT", "1")
+    with pytest.raises(ZeroDivisionError):
+        slide(lambda k=3: 1 / (k - 9), k=(1, 9))
 
 
 @pytest.mark.parametrize(
