@@ -216,7 +216,7 @@ WRONG["3.6"] = [
     (bound_with(lambda p, q: LOG2 + p + q), "the halves are missing"),
     (bound_with(lambda p, q: p + q), "the value of the game"),
     (bound_with(lambda p, q: -(p + q)), "the judge's loss"),
-    (bound_with(lambda p, q: -(p + q) / 2), "the judge's loss, with the sign"),
+    (bound_with(lambda p, q: -(p + q) / 2), "half the judge's loss"),
     (lambda a, b: LOG2 + (logsigmoid(-a).mean() + logsigmoid(b).mean()) / 2, "p and q are exchanged"),
     (lambda a, b: LOG2 + (logsigmoid(a).mean() + logsigmoid(b).mean()) / 2, "both sides use"),
     (lambda a, b: LOG2 + (a.sigmoid().mean() + (1 - b.sigmoid()).mean()) / 2, "paid their logarithms"),
