@@ -14,7 +14,7 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +31,7 @@ from gm_lib.gan import digit_gan as dcgan
 from gm_lib.networks import count_parameters
 from gm_lib.pretrained import WEIGHTS
 from gm_lib.runtime import forked_rng
-from gm_lib.training import History, fit
+from gm_lib.training import fit
 
 
 class Made(NamedTuple):
@@ -54,7 +54,7 @@ def digit_classifier(seed: int, run: Path | None) -> Made:
     batches = both_sets(sets, seed)
     for stage, (lr, steps) in enumerate(CLASSIFIER_STAGES):
         model.lr = lr
-        finished(fit(model, batches, steps=steps, seed=seed + stage, device="cpu"))
+        train(model, batches, steps=steps, seed=seed + stage, device="cpu")
     scores = {
         name: {"valid": accuracy(model, data.valid), "test": accuracy(model, data.test)}
         for name, data in sets.items()
@@ -84,10 +84,8 @@ def digit_gan(seed: int, run: Path | None) -> Made:
     for stage, (lr, steps) in enumerate(GAN_STAGES):
         model.lr = lr
         out = run / f"stage-{stage}" if run else None
-        history = fit(
-            model, batches, steps=steps, seed=seed + stage, device="cpu", out=out, checkpoint_every=500
-        )
-        finished(history)
+        options: dict[str, Any] = {"device": "cpu", "out": out, "checkpoint_every": 500}
+        train(model, batches, steps=steps, seed=seed + stage, **options)
     generator = model.averaged.half().requires_grad_()
     model.averaged = copy.deepcopy(generator).float()  # judged as it will be loaded
     report = judge_digits(
@@ -106,10 +104,10 @@ def digit_gan(seed: int, run: Path | None) -> Made:
     return Made(generator, facts)
 
 
-def finished(history: History) -> None:
-    """Stop here if the training was stopped: what is half trained gets no card."""
-    if history.interrupted:
-        raise SystemExit("Interrupted; nothing was written. With --run the same command goes on from there.")
+def train(model: nn.Module, batches: Iterable[Any], *, steps: int, seed: int, **options: Any) -> None:
+    """Train to the end; a run that is stopped counts for nothing, so Ctrl-C raises ``KeyboardInterrupt``."""
+    if fit(model, batches, steps=steps, seed=seed, **options).interrupted:
+        raise KeyboardInterrupt
 
 
 def mnist() -> ImageData:
@@ -168,7 +166,11 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
     started = time.process_time()
-    model, facts = MAKERS[chosen.name](chosen.seed, chosen.run)
+    try:
+        model, facts = MAKERS[chosen.name](chosen.seed, chosen.run)
+    except KeyboardInterrupt:
+        print("\nInterrupted; no weights were written. With --run a GAN goes on from there.", file=sys.stderr)
+        return 130
     content = safetensors.torch.save({k: v.contiguous() for k, v in model.state_dict().items()})
     card = {
         "name": chosen.name,

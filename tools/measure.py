@@ -22,14 +22,13 @@ import platform
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 import execution_cache
 import make_pretrained
@@ -39,8 +38,8 @@ from gm_lib.evaluation import judge_digits, log_likelihood, negative_elbo
 from gm_lib.files import replace_file
 from gm_lib.gan import digit_gan
 from gm_lib.runtime import device, forked_rng
-from gm_lib.training import fit
 from gm_lib.vae import digit_vae
+from make_pretrained import train
 from records import FOLDER, ROOT, SHARE, Limit, Quantity, Record, as_json, rounded, summary
 
 Measured = dict[str, float]
@@ -190,12 +189,6 @@ def mnist() -> ImageData:
             "The results are about MNIST, which is not here: set GM_DATA to it, or allow the download."
         )
     return data
-
-
-def train(model: nn.Module, batches: Iterable[Any], *, steps: int, seed: int) -> None:
-    """Train to the end; a run that is stopped counts for nothing, so Ctrl-C raises ``KeyboardInterrupt``."""
-    if fit(model, batches, steps=steps, seed=seed).interrupted:
-        raise KeyboardInterrupt
 
 
 # --- measuring

@@ -76,3 +76,13 @@ def test_a_batch_has_three_mnist_images_for_each_small_digit(mnist):
     # The small digits were enlarged, so they are smoother: less change from pixel to pixel, for the ink.
     change = (batch.x.diff(dim=2).abs().sum((1, 2, 3))) / batch.x.sum((1, 2, 3))
     assert change[96:].mean() < change[:96].mean()
+
+
+def test_a_training_that_is_stopped_writes_nothing_and_says_so(tmp_path, monkeypatch, capsys):
+    def stopped(seed, run):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(make_pretrained.MAKERS, "digit_gan", stopped)
+    assert make_pretrained.main(["digit_gan", "--out", str(tmp_path / "weights")]) == 130
+    assert "no weights were written" in capsys.readouterr().err
+    assert not (tmp_path / "weights").exists()
