@@ -38,11 +38,11 @@ class Checkpoint(NamedTuple):
 
 
 def save_checkpoint(folder: PathLike, model: nn.Module, *, step: int, state: Mapping[str, Any]) -> Path:
-    """Write ``folder/checkpoint-<step>``, then remove the checkpoints before it. Return its path.
+    """Write ``folder/checkpoint-<step>``, and remove all others but the one before it. Return its path.
 
     ``state``: tensors, numbers, strings, and lists, tuples and dictionaries of them. All is written under a
     temporary name, flushed to the disk and renamed: at every moment, power cuts included, ``folder`` has a
-    whole checkpoint if it ever had one.
+    whole checkpoint if it ever had one. The one before stays for the day on which this one is damaged.
 
     Raises the ``OSError`` that stopped it (no permission, no space left…), saying what is still there.
     """
@@ -64,7 +64,8 @@ def save_checkpoint(folder: PathLike, model: nn.Module, *, step: int, state: Map
         sync_folder(temporary)
         if final.exists():
             # A folder cannot be renamed onto a full one; in between, .old counts as a checkpoint.
-            shutil.rmtree(old, ignore_errors=True)
+            if old.exists():
+                remove_checkpoint(old)
             final.rename(old)
         temporary.rename(final)
         sync_folder(folder)
@@ -78,11 +79,23 @@ def save_checkpoint(folder: PathLike, model: nn.Module, *, step: int, state: Map
         raise type(error)(error.errno, message) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    leftovers = folder.glob(".checkpoint-*.tmp")  # of processes killed while saving
-    for other in [*_checkpoints(folder), *leftovers]:
-        if other != final:
-            shutil.rmtree(other, ignore_errors=True)
+    others = sorted((path for path in _checkpoints(folder) if path != final), key=_order)
+    before = [path for path in others if _order(path)[0] < step][-1:]
+    for other in others:
+        if other not in before:
+            with contextlib.suppress(OSError):  # the new one is safe: a leftover is no reason to stop
+                remove_checkpoint(other)
+    for leftover in folder.glob(".checkpoint-*.tmp"):  # of processes killed while saving or removing
+        shutil.rmtree(leftover, ignore_errors=True)
     return final
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Remove a checkpoint at once as far as its name goes: half of one is never taken for a whole."""
+    hidden = path.with_name(f".{path.name}.tmp")
+    shutil.rmtree(hidden, ignore_errors=True)
+    path.rename(hidden)
+    shutil.rmtree(hidden, ignore_errors=True)
 
 
 def latest_checkpoint(folder: PathLike) -> Path | None:
@@ -107,6 +120,8 @@ def load_checkpoint(folder: PathLike) -> Checkpoint:
     try:
         manifest = json.loads(_read(path / _MANIFEST))
         step, sums = int(manifest["step"]), {name: manifest["sha256"][name] for name in (_WEIGHTS, _STATE)}
+        if step != _order(path)[0]:
+            raise ValueError(f"{path.name} is not the place for step {step}")
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path / _MANIFEST} is damaged. {_remedy(path)}") from error
     content = {name: _read(path / name) for name in sums}
@@ -172,7 +187,9 @@ def _read(path: Path) -> bytes:
 
 
 def _remedy(path: Path) -> str:
-    return f"Put a sound copy there, or remove {path} to train again from the start."
+    before = max((p for p in _checkpoints(path.parent) if _order(p) < _order(path)), key=_order, default=None)
+    how = f"go on from {before.name}, the one before" if before else "train again from the start"
+    return f"Put a sound copy there, or remove {path} to {how}."
 
 
 def _checkpoints(folder: Path) -> list[Path]:

@@ -153,11 +153,12 @@ def test_without_out_nothing_is_written(tmp_path: Path, monkeypatch: pytest.Monk
     assert list(tmp_path.iterdir()) == []
 
 
-def test_out_holds_settings_metrics_and_one_checkpoint(tmp_path: Path) -> None:
+def test_out_holds_settings_metrics_and_two_checkpoints(tmp_path: Path) -> None:
     out = tmp_path / "runs" / "a"
     options = {"evaluate": evaluate, "evaluate_every": 25, "settings": {"sizes": (3, 4)}}
     history = train(NoisyModel(), out=out, checkpoint_every=20, **options)
     assert sorted(path.name for path in out.iterdir()) == [
+        "checkpoint-0000040",
         "checkpoint-0000060",
         "config.json",
         "metrics.jsonl",
