@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from noisy_model import NoisyModel, data, evaluate
+from same_state import assert_same_state
 from torch import Tensor, nn
 
 from gm_lib.training import History, fit, latest_checkpoint, load_checkpoint
@@ -39,22 +40,6 @@ class Scripted(nn.Module):
 def train(model: nn.Module, batches: Any = None, **options: Any) -> History:
     options = {"steps": 60, "device": "cpu", "log_every": 10, "progress": False} | options
     return fit(model, data() if batches is None else batches, **options)
-
-
-def assert_same_state(first: Any, second: Any) -> None:
-    """Assert equality bit for bit through dictionaries, sequences and tensors."""
-    if isinstance(first, Tensor):
-        assert torch.equal(first, second)
-    elif isinstance(first, dict):
-        assert first.keys() == second.keys()
-        for key in first:
-            assert_same_state(first[key], second[key])
-    elif isinstance(first, (list, tuple)):
-        assert len(first) == len(second)
-        for one, other in zip(first, second, strict=True):
-            assert_same_state(one, other)
-    else:
-        assert first == second
 
 
 def checkpointed(out: Path) -> dict[str, Any]:
