@@ -20,6 +20,7 @@ from gm_lib import interrupts, parallel, runtime
 from gm_lib.choose import choose
 from gm_lib.data.stream import count_examples, stream
 from gm_lib.files import locked, replace_file
+from gm_lib.settings import json_values, optimizer_settings, refuse_other_settings
 from gm_lib.training.checkpoint import (
     Checkpoint,
     latest_checkpoint,
@@ -125,7 +126,7 @@ def fit(
     """
     _check_arguments(model, steps, checkpoint_every, log_every, evaluate, evaluate_every)
     choose("precision", precision, PRECISIONS)
-    all_settings = _json_values(
+    all_settings = json_values(
         {"seed": seed, "log_every": log_every, "precision": precision, **(settings or {})}
     )
     where = runtime.device(device)
@@ -229,7 +230,7 @@ def _start(
     for optimizer in optimizers.values():
         parallel.average_gradients(optimizer)
     window = torch.zeros(settings["log_every"], 0, device=device)
-    recorded = settings | _optimizer_settings(optimizers)
+    recorded = settings | optimizer_settings(optimizers)
     writes = folder if parallel.is_main() else None
     on_record = on_record if parallel.is_main() else None
     run = _Run(model, optimizers, batches, device, recorded, writes, on_record, History(), 0, window)
@@ -247,7 +248,7 @@ def _start(
 def _go_on(run: _Run, checkpoint: Checkpoint) -> None:
     """Put ``run`` where ``checkpoint`` left it, or refuse (``ValueError``)."""
     state = checkpoint.state
-    _refuse_other_settings(checkpoint.path, state["settings"], run.settings)
+    refuse_other_settings(checkpoint.path, state["settings"], run.settings)
     if (state["batches"] is not None) != hasattr(run.batches, "load_state_dict"):
         raise ValueError(f"{checkpoint.path} was made with another kind of batches than these.")
     put_weights(run.model, checkpoint.weights, checkpoint.path)
@@ -400,38 +401,6 @@ def _check_arguments(
             raise ValueError(f"{name} must be a whole number, at least {least[name]}, not {value!r}.")
     if (evaluate is None) != (evaluate_every == 0):
         raise ValueError("evaluate and evaluate_every go together: give both or neither.")
-
-
-def _json_values(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings as JSON gives them back, tuples as lists; ``TypeError`` if it cannot hold one."""
-    for name, value in settings.items():
-        try:
-            json.dumps(value, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"the setting {name!r} is not a JSON value: {value!r}.") from error
-    return json.loads(json.dumps(settings))
-
-
-def _optimizer_settings(optimizers: Mapping[str, Optimizer]) -> dict[str, Any]:
-    """Return the numbers that the optimizers were made with, such as ``optimizers.adam.lr``."""
-    return {
-        f"optimizers.{name}.{key}": value
-        for name, optimizer in optimizers.items()
-        for key, value in {"kind": type(optimizer).__name__, **optimizer.defaults}.items()
-        if isinstance(value, (int, float, str, tuple)) and not isinstance(value, bool)
-    }
-
-
-def _refuse_other_settings(source: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    """Raise ``ValueError`` naming the settings that differ: a run in two ways would be neither."""
-    absent = "not set"
-    pairs = {name: (old.get(name, absent), new.get(name, absent)) for name in {**old, **new}}
-    changed = [f"{name} was {was!r} and is now {now!r}" for name, (was, now) in pairs.items() if was != now]
-    if changed:
-        raise ValueError(
-            f"{source} was made with other settings: {'; '.join(changed)}. "
-            "Go on with the old ones, choose another out=…, or start over with resume=False."
-        )
 
 
 def _cannot_write(folder: Path, error: OSError) -> OSError:

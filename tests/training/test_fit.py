@@ -542,6 +542,48 @@ def test_fit_runs_in_a_thread_that_gets_no_signals() -> None:
     assert results[0].steps.tolist() == [5]
 
 
+# Precision and onlookers
+
+
+class Matmul(Scripted):
+    """A model that says in which type its matrix product was computed."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda step: {"bytes": torch.tensor(float(self.product().element_size()))})
+
+    def product(self) -> Tensor:
+        return self.weight[None] @ self.weight[:, None]
+
+
+@pytest.mark.parametrize(("precision", "size"), [("float32", 4), ("bfloat16", 2)])
+def test_precision_is_that_of_matrix_products_while_weights_stay_in_float32(
+    precision: str, size: int
+) -> None:
+    model = Matmul()
+    history = train(model, steps=10, precision=precision)
+    assert history["bytes"].tolist() == [size]
+    assert model.weight.dtype == torch.float32
+
+
+def test_another_precision_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="unknown precision 'bfloat61'; did you mean 'bfloat16'"):
+        train(NoisyModel(), precision="bfloat61")
+
+
+def test_every_record_is_told_as_it_is_written_and_changes_nothing(tmp_path: Path) -> None:
+    told: list[dict[str, float]] = []
+    lines: list[int] = []
+
+    def listen(row: dict[str, float]) -> None:
+        told.append(dict(row))
+        lines.append(len((tmp_path / "metrics.jsonl").read_text().splitlines()))
+        row.clear()
+
+    history = train(NoisyModel(), out=tmp_path, evaluate=evaluate, evaluate_every=20, on_record=listen)
+    assert told == history.rows == train(NoisyModel(), evaluate=evaluate, evaluate_every=20).rows
+    assert lines == list(range(1, len(told) + 1))
+
+
 # Places that cannot be written
 
 
