@@ -16,8 +16,11 @@ from noisy_model import NoisyModel, data, evaluate
 from same_state import assert_same_state
 from torch import Tensor, nn
 
+from gm_lib.gan import digit_gan
 from gm_lib.training import History, fit, latest_checkpoint, load_checkpoint
 from gm_lib.training import checkpoint as checkpoint_module
+from gm_lib.training.loop import PRECISIONS
+from gm_lib.vae import digit_vae
 
 
 class Scripted(nn.Module):
@@ -549,6 +552,24 @@ def test_precision_is_that_of_matrix_products_while_weights_stay_in_float32(
     history = train(model, steps=10, precision=precision)
     assert history["bytes"].tolist() == [size]
     assert model.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("build", [lambda: digit_vae(hidden=[8]), lambda: digit_gan(width=2)])
+def test_in_bfloat16_models_learn_and_losses_have_the_precision_of_float32(
+    build: Callable[[], nn.Module],
+) -> None:
+    torch.manual_seed(0)
+    x = torch.rand(8, 1, 28, 28).round()
+    rows = {}
+    for precision in PRECISIONS:
+        torch.manual_seed(1)
+        history = train(build(), [(x, None)], steps=1, log_every=1, precision=precision)
+        rows[precision] = history.rows[0]
+    assert rows["bfloat16"] != rows["float32"]
+    assert rows["bfloat16"] == pytest.approx(rows["float32"], rel=0.02)
+    for name, value in rows["bfloat16"].items():
+        # A value rounded to bfloat16 would come through unchanged.
+        assert name == "step" or float(torch.tensor(value).bfloat16()) != value
 
 
 def test_another_precision_is_answered_with_the_known_ones() -> None:
