@@ -318,7 +318,7 @@ def _train(
     evaluate: Callable[[Any], dict[str, float]] | None = None,
     **model_options: Any,
 ) -> "History":
-    """Train a new model of the ``kind``, or go on with the run in ``out``; leave with 128 + signal if stopped."""
+    """Train a new model of the ``kind``, or go on with the run in ``out``; leave as a signal asks."""
     from gm_lib import runtime
     from gm_lib.data import Batches
     from gm_lib.plotting import save_images
