@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from gm_lib.files import sync_folder, write_durably
+from gm_lib.weight_files import parse_weights, put_weights
 
 PathLike = str | os.PathLike[str]
 _WEIGHTS, _STATE, _MANIFEST = "weights.safetensors", "state.pt", "manifest.json"
@@ -132,7 +133,7 @@ def load_checkpoint(folder: PathLike) -> Checkpoint:
     except Exception as error:  # whatever the loader stumbles on in what is no state
         message = f"{path / _STATE} holds something else than tensors and plain values, and was not opened."
         raise ValueError(message) from error
-    return Checkpoint(path, step, _parse_weights(path / _WEIGHTS, content[_WEIGHTS]), state)
+    return Checkpoint(path, step, parse_weights(path / _WEIGHTS, content[_WEIGHTS]), state)
 
 
 def load_weights(folder_or_file: PathLike, model: nn.Module) -> None:
@@ -145,37 +146,10 @@ def load_weights(folder_or_file: PathLike, model: nn.Module) -> None:
     """
     path = Path(folder_or_file)
     if path.is_file():
-        put_weights(model, _parse_weights(path, _read(path)), path)
+        put_weights(model, parse_weights(path, _read(path)), path)
     else:
         checkpoint = load_checkpoint(path)
         put_weights(model, checkpoint.weights, checkpoint.path)
-
-
-def put_weights(model: nn.Module, weights: Mapping[str, Tensor], source: Path) -> None:
-    """Copy ``weights`` into ``model``: all of them or, when they do not fit (``ValueError``), none."""
-    own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    saved = {key: tuple(value.shape) for key, value in weights.items()}
-    problems = [f"{key} is not in the file" for key in own if key not in saved]
-    problems += [f"{key} is not in the model" for key in saved if key not in own]
-    problems += [
-        f"{key} is {saved[key]} in the file and {own[key]} in the model"
-        for key in own
-        if own[key] != saved.get(key, own[key])
-    ]
-    if problems:
-        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise ValueError(
-            f"{source} holds the weights of another model than this {type(model).__name__}: "
-            f"{'; '.join(problems[:3])}{more}. Build the model with the settings it was trained with."
-        )
-    model.load_state_dict(dict(weights))
-
-
-def _parse_weights(path: Path, content: bytes) -> dict[str, Tensor]:
-    try:
-        return safetensors.torch.load(content)
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is not a whole safetensors file: {error}. Get or make it again.") from error
 
 
 def _read(path: Path) -> bytes:

@@ -17,9 +17,9 @@ from same_state import assert_same_state
 from torch import Tensor, nn
 
 from gm_lib.gan import digit_gan
+from gm_lib.runtime import PRECISIONS
 from gm_lib.training import History, fit, latest_checkpoint, load_checkpoint
 from gm_lib.training import checkpoint as checkpoint_module
-from gm_lib.training.loop import PRECISIONS
 from gm_lib.vae import digit_vae
 
 
@@ -601,7 +601,7 @@ def test_a_folder_that_cannot_be_made_stops_before_the_first_step(
     file.write_text("not a folder")
     for out in (file, file / "below"):
         model = NoisyModel()
-        with pytest.raises(OSError, match=f"cannot write into the folder {out}: .* Choose another out"):
+        with pytest.raises(OSError, match=f"cannot write into the folder {out}: .* Choose another one"):
             train(model, out=out)
         assert model.seen == []
 
