@@ -82,6 +82,20 @@ def test_the_newest_checkpoint_and_the_one_before_are_kept_and_other_files_left_
     assert names(run) == ["checkpoint-0000500", "checkpoint-0000600", "notes.txt"]
 
 
+def test_half_of_a_removed_checkpoint_is_not_taken_for_a_whole(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(path: Path, **options: Any) -> None:
+        if path.exists():
+            (path / "weights.safetensors").unlink()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        module.remove_checkpoint(saved)
+    assert latest_checkpoint(saved.parent) is None
+
+
 def test_a_checkpoint_of_fewer_steps_takes_the_place_of_those_with_more(saved: Path) -> None:
     save_checkpoint(saved.parent, NoisyModel(), step=300, state={})
     assert names(saved.parent) == ["checkpoint-0000300"]
