@@ -318,7 +318,7 @@ def _train(
     evaluate: Callable[[Any], dict[str, float]] | None = None,
     **model_options: Any,
 ) -> "History":
-    """Train a new model of the ``kind``, or go on with the run in ``out``; leave with 130 if interrupted."""
+    """Train a new model of the ``kind``, or go on with the run in ``out``; leave as a signal asks."""
     from gm_lib import runtime
     from gm_lib.data import Batches
     from gm_lib.plotting import save_images
@@ -348,7 +348,7 @@ def _train(
         settings=settings,
     )
     if history.interrupted:
-        click.get_current_context().exit(130)  # what a shell expects after Ctrl-C
+        click.get_current_context().exit(128 + history.interrupted)  # what a shell expects after a signal
     save_images(_draw(model, 100, None, seed), out / "samples.png", columns=10)
     return history
 

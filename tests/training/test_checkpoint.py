@@ -1,12 +1,15 @@
 """Checkpoints: what goes in comes out, and no fault goes unnoticed or unnamed."""
 
 import hashlib
+import io
 import json
 import os
 import pickle
 import random
 import re
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +80,20 @@ def test_the_newest_checkpoint_and_the_one_before_are_kept_and_other_files_left_
         (run / ".checkpoint-0000300.tmp").mkdir()  # left by a process killed while saving
         save_checkpoint(run, NoisyModel(), step=step, state={})
     assert names(run) == ["checkpoint-0000500", "checkpoint-0000600", "notes.txt"]
+
+
+def test_half_of_a_removed_checkpoint_is_not_taken_for_a_whole(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(path: Path, **options: Any) -> None:
+        if path.exists():
+            (path / "weights.safetensors").unlink()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        module.remove_checkpoint(saved)
+    assert latest_checkpoint(saved.parent) is None
 
 
 def test_a_checkpoint_of_fewer_steps_takes_the_place_of_those_with_more(saved: Path) -> None:
@@ -267,9 +284,35 @@ class Trap:
         return Path.touch, (self.path,)
 
 
-def test_a_state_that_would_run_code_is_refused(saved: Path) -> None:
+def in_old_format(content: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer, _use_new_zipfile_serialization=False)
+    return buffer.getvalue()
+
+
+def in_new_format(content: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        in_new_format,
+        in_old_format,
+        *[partial(pickle.dumps, protocol=protocol) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)],
+        lambda trap: b"",
+        lambda trap: b"PK no zip archive",
+        lambda trap: b"no pickle",
+    ],
+)
+def test_a_state_that_would_run_code_or_is_none_is_refused(
+    write: Callable[[Any], bytes], saved: Path
+) -> None:
     sprung = saved.parent / "sprung"
-    torch.save({"numbers": Trap(sprung)}, saved / "state.pt")
+    (saved / "state.pt").write_bytes(write({"numbers": Trap(sprung)}))
+    # Whoever exchanges the state can also write its sum.
     manifest = json.loads((saved / "manifest.json").read_text())
     manifest["sha256"]["state.pt"] = hashlib.sha256((saved / "state.pt").read_bytes()).hexdigest()
     (saved / "manifest.json").write_text(json.dumps(manifest))
