@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 DATA = ("mnist", "digits")
 LIKELIHOODS = ("bernoulli", "gaussian", "discretized_logistic", "categorical")
+PRECISIONS = ("float32", "bfloat16")
 GAN_LOSSES = ("minimax", "non_saturating")
 # Which function builds a run's model again, by the name in its config.json.
 MODELS = {"vae": "gm_lib.vae:digit_vae", "gan": "gm_lib.gan:digit_gan"}
@@ -88,6 +89,12 @@ def training_options(
         ),
         seed_option,
         device_option,
+        click.option(
+            "--precision",
+            type=OneOf("precision", PRECISIONS),
+            default="float32",
+            help="Of matrix products and convolutions.",
+        ),
         click.option("--out", type=click.Path(path_type=Path), default=Path(out), help="The run's folder."),
         click.option(
             "--resume/--no-resume", default=True, help="Go on with the run in --out, or replace it."
@@ -161,6 +168,7 @@ def train_vae(*, data: str, seed: int, steps: int | None, **options: Any) -> Non
     from gm_lib.data import images
     from gm_lib.evaluation import negative_elbo
 
+    _one_process_speaks()
     sets = images(data)
 
     def validate(model: Any) -> dict[str, float]:
@@ -204,6 +212,7 @@ def train_gan(*, data: str, seed: int, steps: int | None, **options: Any) -> Non
     from gm_lib import runtime
     from gm_lib.data import images
 
+    _one_process_speaks()
     steps = steps or runtime.budget(quick=1_200, full=20_000)
     history = _train("gan", images(data), seed, steps, **options)
     real, fake = (history.final(name) for name in ("d_real", "d_fake"))
@@ -360,6 +369,7 @@ def _train(
     learning_rate: float,
     conditional: bool,
     device: str | None,
+    precision: str,
     out: Path,
     resume: bool,
     tensorboard: bool,
@@ -367,8 +377,8 @@ def _train(
     evaluate: Callable[[Any], dict[str, float]] | None = None,
     **model_options: Any,
 ) -> "History":
-    """Train a new model of the ``kind``, or go on with the run in ``out``; leave with 130 if interrupted."""
-    from gm_lib import runtime
+    """Train a new model of the ``kind``, or go on with the run in ``out``; leave if it is interrupted."""
+    from gm_lib import parallel, runtime
     from gm_lib.data import Batches
     from gm_lib.logs import RunLog
     from gm_lib.plotting import save_images
@@ -400,6 +410,7 @@ def _train(
             steps=steps,
             seed=seed,
             device=where,
+            precision=precision,
             out=out,
             evaluate=evaluate,
             evaluate_every=log.every if evaluate else 0,
@@ -409,9 +420,18 @@ def _train(
             settings={"model": kind, "data": sets.name, "batch_size": batch_size, **model.config},
         )
     if history.interrupted:
-        click.get_current_context().exit(130)  # what a shell expects after Ctrl-C
-    save_images(draw(), out / "samples.png", columns=10)
+        click.get_current_context().exit(128 + history.interrupted)  # what a shell expects after a signal
+    if parallel.is_main():
+        save_images(draw(), out / "samples.png", columns=10)
     return history
+
+
+def _one_process_speaks() -> None:
+    """Let only the first of the processes that torchrun started print; of errors, on stderr, each tells."""
+    from gm_lib import parallel
+
+    if not parallel.is_main():
+        click.get_current_context().with_resource(contextlib.redirect_stdout(None))
 
 
 def _say_what_came_out(out: Path, result: str, history: "History") -> None:
@@ -453,9 +473,11 @@ def _builder(kind: str) -> Callable[..., Any]:
 
 def _load(run: Path, device: str | None) -> tuple[Any, dict[str, Any]]:
     """Return the model of a run, on the device and ready to be used, and the settings of the run."""
-    from gm_lib import runtime
+    from gm_lib import parallel, runtime
     from gm_lib.training import load_weights
 
+    if parallel.size() > 1:
+        raise click.ClickException("this is work for one process: start it without torchrun.")
     config = _config(run)
     build = _builder(config["model"])
     names = inspect.signature(build).parameters
