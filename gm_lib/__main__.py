@@ -137,7 +137,8 @@ def train() -> None:
     same noise gave in the course of training) and its last checkpoint. Ctrl-C and SIGTERM end the training
     after the step it is in; the same command goes on where it stopped.
 
-    With --tensorboard the run also holds event files: tensorboard --logdir runs shows them.
+    With --tensorboard the run also holds event files: tensorboard --logdir runs shows them. Several processes
+    train one model when torchrun starts them: torchrun --nproc-per-node 2 -m gm_lib train vae.
     """
 
 
@@ -255,18 +256,26 @@ def sample(run: Path, n: int, label: int | None, seed: int, out: Path, device: s
 @click.option(
     "--limit", type=click.IntRange(min=2), help="Only the first images for the likelihood.  [default: all]"
 )
+@click.option("--out", type=click.Path(path_type=Path), help="A JSON file.  [default: RUN/evaluation.json]")
 @seed_option
 @device_option
 def evaluate(
-    run: Path, split: str, samples: int, k: int, limit: int | None, seed: int, device: str | None
+    run: Path,
+    split: str,
+    samples: int,
+    k: int,
+    limit: int | None,
+    out: Path | None,
+    seed: int,
+    device: str | None,
 ) -> None:
     """Measure how good a trained model is, in one table.
 
     RUN is the folder of the model. Its samples are judged by the course's classifier of digits, beside real
     images: Fréchet and kernel distance, precision and recall, digits covered, share read with confidence. A
     model with a likelihood (VAE) is also asked how likely it finds other images: -ELBO and the tighter bound
-    from k importance-weighted draws [Burda et al. 2016]. Writes RUN/evaluation.json. Choose between models
-    by --split valid, and look at --split test once, at the end.
+    from k importance-weighted draws [Burda et al. 2016]. Choose between models by --split valid, and look at
+    --split test once, at the end.
 
     \b
     Examples:
@@ -298,7 +307,9 @@ def evaluate(
     result["digits"] = report.as_dict()
     shown = "means of p(x | z)" if hasattr(model, "likelihood") else "generated images"
     click.echo(f"\nsamples ({shown}) judged by the digit classifier\n{report}")
-    replace_file(run / "evaluation.json", (json.dumps(result, indent=1) + "\n").encode())
+    out = out or run / "evaluation.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(out, (json.dumps(result, indent=1) + "\n").encode())
 
 
 @main.command()
@@ -335,6 +346,7 @@ def export(run: Path, out: Path, seed: int) -> None:
     if kind == ".png":
         click.echo(f"a grid of images in {save_images(variations(model, seed=seed), out, columns=10)}")
         return
+    click.echo("Translating the network, which takes some seconds…", err=True)
     content = onnx_bytes(model)
     out.parent.mkdir(parents=True, exist_ok=True)
     replace_file(out, content)

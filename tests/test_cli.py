@@ -299,11 +299,24 @@ def test_the_samples_of_every_model_are_judged_beside_real_images_of_the_split(
     kind: str, trained: Callable[..., Path], trained_gan: Callable[..., Path]
 ) -> None:
     run = trained() if kind == "vae" else trained_gan()
-    output = succeed("evaluate", str(run), "--split", "test", "--samples", "140", "--limit", "5", "--k", "2")
+    output = succeed(
+        "evaluate",
+        str(run),
+        "--split",
+        "test",
+        "--samples",
+        "140",
+        "--limit",
+        "5",
+        "--k",
+        "2",
+        "--out",
+        "by/test.json",
+    )
     model, _ = cli._load(run, "cpu")
     x = model.sample(140, generator=torch.Generator().manual_seed(0))
     report = judge_digits(x, images("digits").test.x, against="300 test images of digits")
-    result = json.loads((run / "evaluation.json").read_text())
+    result = json.loads(Path("by/test.json").read_text())
     assert result["digits"] == json.loads(json.dumps(report.as_dict()))
     assert str(report) in output
     assert ("means of p(x | z)" if kind == "vae" else "generated images") in output
@@ -466,9 +479,7 @@ def test_a_missing_package_is_named_before_anything_is_done(
 def test_the_exported_network_makes_the_samples_of_the_run(trained: Callable[..., Path]) -> None:
     run = trained("--conditional")
     output = succeed("export", str(run), "--out", "folder/by-digit.onnx")
-    assert output == (
-        "z (batch, 3), y (batch) to x (batch, 1, 28, 28), ONNX opset 18, in folder/by-digit.onnx\n"
-    )
+    assert "z (batch, 3), y (batch) to x (batch, 1, 28, 28), ONNX opset 18, in folder/by-digit.onnx" in output
     model, _ = cli._load(run, "cpu")
     z = torch.randn(20, 3, generator=torch.Generator().manual_seed(4))
     session = onnxruntime.InferenceSession("folder/by-digit.onnx")

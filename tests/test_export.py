@@ -1,4 +1,4 @@
-"""What is exported of a model: ONNX Runtime computes what PyTorch does, and a grid varies one thing at a time."""
+"""What is exported of a model: ONNX Runtime computes what PyTorch does; a grid varies one thing at a time."""
 
 import functools
 from typing import Any
@@ -15,7 +15,7 @@ from gm_lib.vae import digit_vae
 
 
 def untrained(kind: str, **options: Any) -> Any:
-    """Return a small model whose averaged generator, if it is a GAN, has statistics unlike those it began with."""
+    """Return a small model; a GAN's averaged generator has statistics unlike those it began with."""
     torch.manual_seed(0)
     if kind == "vae":
         return digit_vae(latent_dim=3, hidden=16, **options)
