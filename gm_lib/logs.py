@@ -57,7 +57,7 @@ class RunLog:
             if step != self._drawn:
                 self._draw(step)
         if self._writer:
-            self._writer.flush()
+            self._writer.flush()  # what a kill leaves, and what can be looked at now, is whole
 
     def close(self) -> None:
         """Finish the event files."""

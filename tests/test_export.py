@@ -1,6 +1,7 @@
 """What is exported of a model: ONNX Runtime computes what PyTorch does; a grid varies one thing at a time."""
 
 import functools
+import logging
 from typing import Any
 
 import numpy as np
@@ -55,10 +56,18 @@ def test_the_onnx_file_is_valid_says_its_operators_and_holds_its_weights() -> No
 
 
 def test_exporting_warns_of_nothing_that_a_user_could_not_mend(
-    recwarn: pytest.WarningsRecorder, capfd: pytest.CaptureFixture
+    recwarn: pytest.WarningsRecorder, capfd: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
-    onnx_bytes(untrained("vae"))
+    log = logging.getLogger("torch.onnx")
+    log.addHandler(caplog.handler)  # torch's loggers do not tell the one at the root
+    level = log.level
+    try:
+        onnx_bytes(untrained("vae"))
+    finally:
+        log.removeHandler(caplog.handler)
+    assert log.level == level
     assert list(recwarn) == []
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
     assert capfd.readouterr() == ("", "")
 
 

@@ -77,6 +77,14 @@ def test_tensorboard_has_every_record_and_the_pictures(tmp_path: Path) -> None:
         assert (last.width, last.height) == picture.size
 
 
+def test_tensorboard_can_be_looked_at_while_the_run_goes_on(tmp_path: Path) -> None:
+    log = RunLog(tmp_path, lambda: grey(0), steps=1_000, fresh=True, tensorboard=True)
+    for step in (100, 200):
+        log({"step": step, "loss": 0.0})
+        assert curves(tmp_path).Scalars("loss")[-1].step == step
+    log.close()
+
+
 def test_a_killed_run_that_goes_on_has_every_step_once_in_tensorboard(tmp_path: Path) -> None:
     log = RunLog(tmp_path, lambda: grey(0), steps=1_000, fresh=True, tensorboard=True)
     for step in range(100, 601, 100):
