@@ -12,29 +12,46 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 
+_NO_LOCKS_HERE = (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EBADF, errno.EINVAL)  # some network drives
+
+
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep ``folder`` for this program; the system lets go of it when the program ends, however it does.
+    """Make ``folder`` if need be and keep it for this program, until it lets go or ends, however it ends.
 
-    Raises ``BlockingIOError`` where another program has it. Where the file system knows no locks, as some
-    network drives, nothing is kept.
+    Raises ``OSError`` where that cannot be done; ``BlockingIOError``, which is one, where another program
+    keeps it. On a file system without locks other programs are not noticed.
     """
-    if fcntl is None:
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
+    with naming(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            message = f"another run is writing into {folder}. Wait for its end, or choose another folder."
-            raise BlockingIOError(error.errno, message) from error
-        except OSError as error:
-            if error.errno not in (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EBADF, errno.EINVAL):
-                raise
+        _lock(descriptor, folder)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        if fcntl:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        message = f"another run is writing into {folder}. Wait for its end, or choose another folder."
+        raise BlockingIOError(error.errno, message) from error
+    except OSError as error:
+        if error.errno not in _NO_LOCKS_HERE:
+            raise
+
+
+@contextlib.contextmanager
+def naming(folder: Path) -> Iterator[None]:
+    """Say in an ``OSError`` from within that it is ``folder`` that cannot be written into."""
+    try:
+        yield
+    except OSError as error:
+        message = f"cannot write into the folder {folder}: {error.strerror or error}. Choose another one."
+        raise type(error)(error.errno, message) from error
 
 
 def replace_file(path: str | os.PathLike[str], content: bytes) -> None:

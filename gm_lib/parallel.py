@@ -38,6 +38,12 @@ def is_main() -> bool:
     return rank() == 0
 
 
+def say(message: str) -> None:
+    """Print ``message`` once, not once in each process."""
+    if is_main():
+        print(message, flush=True)
+
+
 def local_rank() -> int | None:
     """Return this process's place among those of its machine, which is its GPU's; ``None`` when alone."""
     return _of_torchrun("LOCAL_RANK", 0) if size() > 1 else None

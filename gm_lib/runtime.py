@@ -14,6 +14,7 @@ from gm_lib.choose import choose
 
 T = TypeVar("T")
 Profile = Literal["quick", "full"]
+PRECISIONS = ("float32", "bfloat16")
 
 
 def profile() -> Profile:
@@ -68,6 +69,13 @@ def _available_devices() -> list[str]:
         *(["mps"] if torch.backends.mps.is_available() else []),
         "cpu",
     ]
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
+    """Return the context in which matrix products and convolutions have a ``precision`` of ``PRECISIONS``."""
+    if precision == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
 
 
 def seed_everything(seed: int) -> None:

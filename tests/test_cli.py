@@ -26,7 +26,6 @@ from gm_lib.data import ImageData, images, sources
 from gm_lib.evaluation import judge_digits, log_likelihood, negative_elbo
 from gm_lib.gan import LOSSES, digit_gan
 from gm_lib.training import latest_checkpoint, load_checkpoint, load_weights
-from gm_lib.training.loop import PRECISIONS
 from gm_lib.vae import LIKELIHOODS, VAE, digit_vae
 
 SMALL_GAN = ("--data", "digits", "--steps", "6", "--width", "4", "--latent-dim", "3", "--device", "cpu")
@@ -186,7 +185,7 @@ def test_every_likelihood_can_be_trained_sampled_and_evaluated(
 def test_the_names_offered_are_those_there_are() -> None:
     assert set(cli.LIKELIHOODS) == set(LIKELIHOODS)
     assert set(cli.GAN_LOSSES) == set(LOSSES)
-    assert cli.PRECISIONS == PRECISIONS
+    assert cli.PRECISIONS == runtime.PRECISIONS
 
 
 @pytest.mark.parametrize(("command", "build"), [(cli.train_vae, digit_vae), (cli.train_gan, digit_gan)])

@@ -1,7 +1,8 @@
 """Generators, from noise to examples, and discriminators, from examples to one logit each.
 
 Generators know their ``latent_dim`` and ``out_shape``, discriminators their ``in_shape``, and both their
-``num_classes``: with 0 they take no labels and do not look at any.
+``num_classes``: with 0 they take no labels and do not look at any. What they return has the dtype of their
+input, also where autocast computes in a shorter one.
 """
 
 import math
@@ -28,7 +29,7 @@ class MLPGenerator(nn.Module):
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return examples (n, *out_shape) for z (n, latent_dim) and, if it takes them, labels y (n,)."""
-        return self.net(_with_label(z, y, self.num_classes)).unflatten(-1, self.out_shape)
+        return self.net(_with_label(z, y, self.num_classes)).to(z.dtype).unflatten(-1, self.out_shape)
 
 
 class MLPDiscriminator(nn.Module):
@@ -42,7 +43,7 @@ class MLPDiscriminator(nn.Module):
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return logits (n,) for x (n, *in_shape) and, if it takes them, labels y (n,)."""
         _check_shape(x, self.in_shape)
-        return self.net(_with_label(x.flatten(1), y, self.num_classes)).squeeze(-1)
+        return self.net(_with_label(x.flatten(1), y, self.num_classes)).to(x.dtype).squeeze(-1)
 
 
 class DCGANGenerator(nn.Module):
@@ -66,7 +67,7 @@ class DCGANGenerator(nn.Module):
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return images (n, 1, 28, 28) for z (n, latent_dim) and, if it takes them, labels y (n,)."""
-        return self.net(_with_label(z, y, self.num_classes))
+        return self.net(_with_label(z, y, self.num_classes)).to(z.dtype)
 
 
 class DCGANDiscriminator(nn.Module):
@@ -93,7 +94,7 @@ class DCGANDiscriminator(nn.Module):
         if self.num_classes:
             planes = _label(y, self.num_classes).to(x.dtype)[:, :, None, None]
             x = torch.cat([x, planes.expand(-1, -1, *x.shape[2:])], dim=1)
-        return self.net(x).squeeze(-1)
+        return self.net(x).to(x.dtype).squeeze(-1)
 
 
 def _with_label(features: Tensor, y: Tensor | None, num_classes: int) -> Tensor:

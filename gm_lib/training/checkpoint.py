@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from gm_lib.files import sync_folder, write_durably
+from gm_lib.weight_files import parse_weights, put_weights
 
 PathLike = str | os.PathLike[str]
 _WEIGHTS, _STATE, _MANIFEST = "weights.safetensors", "state.pt", "manifest.json"
@@ -38,11 +39,11 @@ class Checkpoint(NamedTuple):
 
 
 def save_checkpoint(folder: PathLike, model: nn.Module, *, step: int, state: Mapping[str, Any]) -> Path:
-    """Write ``folder/checkpoint-<step>``, then remove the checkpoints before it. Return its path.
+    """Write ``folder/checkpoint-<step>``, and remove all others but the one before it. Return its path.
 
     ``state``: tensors, numbers, strings, and lists, tuples and dictionaries of them. All is written under a
     temporary name, flushed to the disk and renamed: at every moment, power cuts included, ``folder`` has a
-    whole checkpoint if it ever had one.
+    whole checkpoint if it ever had one. The one before stays for the day on which this one is damaged.
 
     Raises the ``OSError`` that stopped it (no permission, no space left…), saying what is still there.
     """
@@ -64,7 +65,8 @@ def save_checkpoint(folder: PathLike, model: nn.Module, *, step: int, state: Map
         sync_folder(temporary)
         if final.exists():
             # A folder cannot be renamed onto a full one; in between, .old counts as a checkpoint.
-            shutil.rmtree(old, ignore_errors=True)
+            if old.exists():
+                remove_checkpoint(old)
             final.rename(old)
         temporary.rename(final)
         sync_folder(folder)
@@ -78,11 +80,23 @@ def save_checkpoint(folder: PathLike, model: nn.Module, *, step: int, state: Map
         raise type(error)(error.errno, message) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    leftovers = folder.glob(".checkpoint-*.tmp")  # of processes killed while saving
-    for other in [*_checkpoints(folder), *leftovers]:
-        if other != final:
-            shutil.rmtree(other, ignore_errors=True)
+    others = sorted((path for path in _checkpoints(folder) if path != final), key=_order)
+    before = [path for path in others if _order(path)[0] < step][-1:]
+    for other in others:
+        if other not in before:
+            with contextlib.suppress(OSError):  # the new one is safe: a leftover is no reason to stop
+                remove_checkpoint(other)
+    for leftover in folder.glob(".checkpoint-*.tmp"):  # of processes killed while saving or removing
+        shutil.rmtree(leftover, ignore_errors=True)
     return final
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Remove a checkpoint at once as far as its name goes: half of one is never taken for a whole."""
+    hidden = path.with_name(f".{path.name}.tmp")
+    shutil.rmtree(hidden, ignore_errors=True)
+    path.rename(hidden)
+    shutil.rmtree(hidden, ignore_errors=True)
 
 
 def latest_checkpoint(folder: PathLike) -> Path | None:
@@ -107,6 +121,8 @@ def load_checkpoint(folder: PathLike) -> Checkpoint:
     try:
         manifest = json.loads(_read(path / _MANIFEST))
         step, sums = int(manifest["step"]), {name: manifest["sha256"][name] for name in (_WEIGHTS, _STATE)}
+        if step != _order(path)[0]:
+            raise ValueError(f"{path.name} is not the place for step {step}")
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path / _MANIFEST} is damaged. {_remedy(path)}") from error
     content = {name: _read(path / name) for name in sums}
@@ -118,7 +134,7 @@ def load_checkpoint(folder: PathLike) -> Checkpoint:
     except (pickle.UnpicklingError, RuntimeError) as error:
         message = f"{path / _STATE} holds something else than tensors and plain values, and was not opened."
         raise ValueError(message) from error
-    return Checkpoint(path, step, _parse_weights(path / _WEIGHTS, content[_WEIGHTS]), state)
+    return Checkpoint(path, step, parse_weights(path / _WEIGHTS, content[_WEIGHTS]), state)
 
 
 def load_weights(folder_or_file: PathLike, model: nn.Module) -> None:
@@ -131,37 +147,10 @@ def load_weights(folder_or_file: PathLike, model: nn.Module) -> None:
     """
     path = Path(folder_or_file)
     if path.is_file():
-        put_weights(model, _parse_weights(path, _read(path)), path)
+        put_weights(model, parse_weights(path, _read(path)), path)
     else:
         checkpoint = load_checkpoint(path)
         put_weights(model, checkpoint.weights, checkpoint.path)
-
-
-def put_weights(model: nn.Module, weights: Mapping[str, Tensor], source: Path) -> None:
-    """Copy ``weights`` into ``model``: all of them or, when they do not fit (``ValueError``), none."""
-    own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    saved = {key: tuple(value.shape) for key, value in weights.items()}
-    problems = [f"{key} is not in the file" for key in own if key not in saved]
-    problems += [f"{key} is not in the model" for key in saved if key not in own]
-    problems += [
-        f"{key} is {saved[key]} in the file and {own[key]} in the model"
-        for key in own
-        if own[key] != saved.get(key, own[key])
-    ]
-    if problems:
-        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise ValueError(
-            f"{source} holds the weights of another model than this {type(model).__name__}: "
-            f"{'; '.join(problems[:3])}{more}. Build the model with the settings it was trained with."
-        )
-    model.load_state_dict(dict(weights))
-
-
-def _parse_weights(path: Path, content: bytes) -> dict[str, Tensor]:
-    try:
-        return safetensors.torch.load(content)
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is not a whole safetensors file: {error}. Get or make it again.") from error
 
 
 def _read(path: Path) -> bytes:
@@ -172,7 +161,9 @@ def _read(path: Path) -> bytes:
 
 
 def _remedy(path: Path) -> str:
-    return f"Put a sound copy there, or remove {path} to train again from the start."
+    before = max((p for p in _checkpoints(path.parent) if _order(p) < _order(path)), key=_order, default=None)
+    how = f"go on from {before.name}, the one before" if before else "train again from the start"
+    return f"Put a sound copy there, or remove {path} to {how}."
 
 
 def _checkpoints(folder: Path) -> list[Path]:

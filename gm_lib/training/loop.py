@@ -19,18 +19,18 @@ from tqdm.auto import tqdm
 from gm_lib import interrupts, parallel, runtime
 from gm_lib.choose import choose
 from gm_lib.data.stream import count_examples, stream
-from gm_lib.files import locked, replace_file
+from gm_lib.files import locked, naming, replace_file
+from gm_lib.settings import json_values, optimizer_settings, refuse_other_settings
 from gm_lib.training.checkpoint import (
     Checkpoint,
     latest_checkpoint,
     load_checkpoint,
-    put_weights,
     save_checkpoint,
 )
 from gm_lib.training.history import History, Row
+from gm_lib.weight_files import put_weights
 
 Evaluate = Callable[[Any], Mapping[str, float]]
-PRECISIONS = ("float32", "bfloat16")
 
 
 @runtime_checkable
@@ -60,18 +60,18 @@ class _Run:
     batches: Any
     device: torch.device
     settings: dict[str, Any]
-    folder: Path | None  # None too in a process that writes nothing
-    on_record: Callable[[Row], None] | None
-    history: History
-    step: int
+    folder: Path | None = None  # None too in a process that writes nothing
+    on_record: Callable[[Row], None] | None = None
+    history: History = dataclasses.field(default_factory=History)
+    step: int = 0
     # One row of terms per step since the last record, on the device: reading it means waiting for the device.
-    window: Tensor
+    window: Tensor = dataclasses.field(default_factory=lambda: torch.empty(0, 0))
     clock: float = 0.0
 
     @property
     def pending(self) -> int:
         """The number of steps since the last record."""
-        return self.step % len(self.window)
+        return self.step % self.settings["log_every"]
 
 
 def fit(
@@ -124,30 +124,27 @@ def fit(
     run is writing there.
     """
     _check_arguments(model, steps, checkpoint_every, log_every, evaluate, evaluate_every)
-    choose("precision", precision, PRECISIONS)
-    all_settings = _json_values(
+    choose("precision", precision, runtime.PRECISIONS)
+    all_settings = json_values(
         {"seed": seed, "log_every": log_every, "precision": precision, **(settings or {})}
     )
     where = runtime.device(device)
     with contextlib.ExitStack() as stack:
         stack.enter_context(runtime.forked_rng(seed))
         parallel.join(where)
-        folder = _opened(Path(out), stack) if out is not None else None
-        run = _start(model, batches, where, all_settings, folder, resume, on_record)
+        main = parallel.is_main()
+        folder = Path(out) if out is not None else None
+        if folder and main:
+            stack.enter_context(locked(folder))
+        run = _start(model, batches, where, all_settings, folder, resume)
+        run.on_record = on_record if main else None
         if run.step >= steps:
-            _say(f"{folder} has {run.step} steps, {steps} were asked for: nothing is left to do.")
+            parallel.say(f"{folder} has {run.step} steps, {steps} were asked for: nothing is left to do.")
             return run.history
         asked_to_stop = stack.enter_context(interrupts.noted())
-        bar = stack.enter_context(
-            # Once a second: in a notebook each refresh is a message, and a busy front end drops them.
-            tqdm(
-                total=steps,
-                initial=run.step,
-                disable=not (progress and parallel.is_main()),
-                unit="step",
-                mininterval=1.0,
-            )
-        )
+        # Once a second: in a notebook each refresh is a message, and a busy front end drops them.
+        shown: dict[str, Any] = {"unit": "step", "mininterval": 1.0, "disable": not (progress and main)}
+        bar = stack.enter_context(tqdm(total=steps, initial=run.step, **shown))
         parts = stream(batches, run.device)
         first = saved = run.step
         amid_step, cut_short = False, 0
@@ -159,7 +156,7 @@ def fit(
                 batch = next(parts)
                 if run.step == first:
                     _check_batch(model, batch)
-                with parallel.sharing(), _autocast(where, precision):
+                with parallel.sharing(), runtime.autocast(where, precision):
                     terms = run.model.update(batch, run.optimizers, run.step + 1)
                 _note(run, terms)
                 run.step += 1
@@ -192,21 +189,8 @@ def fit(
         how = "Nothing was saved, as there is no out=…"
         if folder:
             how = f"Run it again to go on from {folder}{f', step {saved}' if saved < run.step else ''}."
-        _say(f"Stopped after {run.step} of {steps} steps. {how}")
+        parallel.say(f"Stopped after {run.step} of {steps} steps. {how}")
     return run.history
-
-
-def _opened(folder: Path, stack: contextlib.ExitStack) -> Path:
-    """Make the run's folder if need be, and keep other runs out of it until ``stack`` is left."""
-    try:
-        if parallel.is_main():
-            folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(locked(folder))
-    except BlockingIOError:
-        raise
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-    return folder
 
 
 def _start(
@@ -216,7 +200,6 @@ def _start(
     settings: dict[str, Any],
     folder: Path | None,
     resume: bool,
-    on_record: Callable[[Row], None] | None,
 ) -> _Run:
     """Return a run before its first step, or where the checkpoint in ``folder`` left it."""
     found = latest_checkpoint(folder) if folder and resume else None
@@ -228,26 +211,21 @@ def _start(
     optimizers = model.optimizers()
     for optimizer in optimizers.values():
         parallel.average_gradients(optimizer)
-    window = torch.zeros(settings["log_every"], 0, device=device)
-    recorded = settings | _optimizer_settings(optimizers)
     writes = folder if parallel.is_main() else None
-    on_record = on_record if parallel.is_main() else None
-    run = _Run(model, optimizers, batches, device, recorded, writes, on_record, History(), 0, window)
+    run = _Run(model, optimizers, batches, device, settings | optimizer_settings(optimizers), writes)
     if checkpoint:
         _go_on(run, checkpoint)
     if writes:
-        try:
+        with naming(writes):
             replace_file(writes / "config.json", (json.dumps(settings, indent=1) + "\n").encode())
             replace_file(writes / "metrics.jsonl", "".join(map(_json_line, run.history.rows)).encode())
-        except OSError as error:
-            raise _cannot_write(writes, error) from error
     return run
 
 
 def _go_on(run: _Run, checkpoint: Checkpoint) -> None:
     """Put ``run`` where ``checkpoint`` left it, or refuse (``ValueError``)."""
     state = checkpoint.state
-    _refuse_other_settings(checkpoint.path, state["settings"], run.settings)
+    refuse_other_settings(checkpoint.path, state["settings"], run.settings)
     if (state["batches"] is not None) != hasattr(run.batches, "load_state_dict"):
         raise ValueError(f"{checkpoint.path} was made with another kind of batches than these.")
     put_weights(run.model, checkpoint.weights, checkpoint.path)
@@ -259,9 +237,9 @@ def _go_on(run: _Run, checkpoint: Checkpoint) -> None:
     run.history, run.step = History(**state["history"]), checkpoint.step
     run.window = state["window"].to(run.device)
     run.model.eval()
-    _say(f"Going on from {checkpoint.path}.")
+    parallel.say(f"Going on from {checkpoint.path}.")
     if state["processes"] != parallel.size():
-        _say(
+        parallel.say(
             f"It was trained by {state['processes']} process(es), now by {parallel.size()}: the same "
             "training, but sums are rounded differently, and batch norm looks at other parts of a batch."
         )
@@ -292,7 +270,7 @@ def _note(run: _Run, terms: Mapping[str, Tensor]) -> None:
         raise TypeError(f"update() must return a dictionary of terms, none called 'step', not {terms!r}.")
     if run.step == 0:
         run.history.terms = list(terms)
-        run.window = torch.zeros(len(run.window), len(terms), device=run.device)
+        run.window = torch.zeros(run.settings["log_every"], len(terms), device=run.device)
     names = run.history.terms
     if set(terms) != set(names):
         raise ValueError(
@@ -370,13 +348,6 @@ def _add(run: _Run, row: Row) -> None:
         run.on_record(dict(row))
 
 
-def _autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
-    """Return the context in which a model computes in ``precision``."""
-    if precision == "float32":
-        return contextlib.nullcontext()
-    return torch.autocast(device.type, torch.bfloat16)
-
-
 def _check_batch(model: Any, batch: Any) -> None:
     if count_examples(batch) == 0:
         raise ValueError("the first batch is empty.")
@@ -400,48 +371,6 @@ def _check_arguments(
             raise ValueError(f"{name} must be a whole number, at least {least[name]}, not {value!r}.")
     if (evaluate is None) != (evaluate_every == 0):
         raise ValueError("evaluate and evaluate_every go together: give both or neither.")
-
-
-def _json_values(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings as JSON gives them back, tuples as lists; ``TypeError`` if it cannot hold one."""
-    for name, value in settings.items():
-        try:
-            json.dumps(value, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"the setting {name!r} is not a JSON value: {value!r}.") from error
-    return json.loads(json.dumps(settings))
-
-
-def _optimizer_settings(optimizers: Mapping[str, Optimizer]) -> dict[str, Any]:
-    """Return the numbers that the optimizers were made with, such as ``optimizers.adam.lr``."""
-    return {
-        f"optimizers.{name}.{key}": value
-        for name, optimizer in optimizers.items()
-        for key, value in {"kind": type(optimizer).__name__, **optimizer.defaults}.items()
-        if isinstance(value, (int, float, str, tuple)) and not isinstance(value, bool)
-    }
-
-
-def _refuse_other_settings(source: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    """Raise ``ValueError`` naming the settings that differ: a run in two ways would be neither."""
-    absent = "not set"
-    pairs = {name: (old.get(name, absent), new.get(name, absent)) for name in {**old, **new}}
-    changed = [f"{name} was {was!r} and is now {now!r}" for name, (was, now) in pairs.items() if was != now]
-    if changed:
-        raise ValueError(
-            f"{source} was made with other settings: {'; '.join(changed)}. "
-            "Go on with the old ones, choose another out=…, or start over with resume=False."
-        )
-
-
-def _cannot_write(folder: Path, error: OSError) -> OSError:
-    message = f"cannot write into the folder {folder}: {error.strerror or error}. Choose another out=…"
-    return type(error)(error.errno, message)
-
-
-def _say(message: str) -> None:
-    if parallel.is_main():
-        print(message)
 
 
 def _json_line(row: Row) -> str:

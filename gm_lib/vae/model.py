@@ -38,7 +38,8 @@ class GaussianEncoder(nn.Module):
             expected = ", ".join(map(str, self.in_shape))
             raise ValueError(f"the encoder expects x of shape (n, {expected}), got {tuple(x.shape)}.")
         features = x.flatten(-len(self.in_shape))
-        mean, log_var = self.net(_with_label(features, y, self.num_classes)).chunk(2, dim=-1)
+        out = self.net(_with_label(features, y, self.num_classes)).to(x.dtype)  # autocast's may be shorter
+        mean, log_var = out.chunk(2, dim=-1)
         return Normal(mean, (0.5 * log_var).exp(), validate_args=False)
 
 
@@ -59,7 +60,7 @@ class Decoder(nn.Module):
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return params of shape (*lead, *out_shape) for z of shape (*lead, latent_dim)."""
-        return self.net(_with_label(z, y, self.num_classes)).unflatten(-1, self.out_shape)
+        return self.net(_with_label(z, y, self.num_classes)).to(z.dtype).unflatten(-1, self.out_shape)
 
 
 class ElboTerms(NamedTuple):

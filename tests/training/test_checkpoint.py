@@ -4,7 +4,9 @@ import hashlib
 import json
 import os
 import pickle
-from collections.abc import Callable
+import random
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +70,18 @@ def test_weights_that_share_memory_or_are_not_contiguous_come_back(tmp_path: Pat
     assert (model.get_buffer("turned") == 7).all()
 
 
-def test_only_the_newest_checkpoint_is_kept_and_other_files_are_left_alone(saved: Path) -> None:
+def test_the_newest_checkpoint_and_the_one_before_are_kept_and_other_files_left_alone(saved: Path) -> None:
     run = saved.parent
     (run / "notes.txt").write_text("mine")
-    (run / ".checkpoint-0000300.tmp").mkdir()  # left by a process killed while saving
-    save_checkpoint(run, NoisyModel(), step=500, state={})
-    assert names(run) == ["checkpoint-0000500", "notes.txt"]
+    for step in (500, 600):
+        (run / ".checkpoint-0000300.tmp").mkdir()  # left by a process killed while saving
+        save_checkpoint(run, NoisyModel(), step=step, state={})
+    assert names(run) == ["checkpoint-0000500", "checkpoint-0000600", "notes.txt"]
+
+
+def test_a_checkpoint_of_fewer_steps_takes_the_place_of_those_with_more(saved: Path) -> None:
+    save_checkpoint(saved.parent, NoisyModel(), step=300, state={})
+    assert names(saved.parent) == ["checkpoint-0000300"]
 
 
 def test_the_same_step_can_be_saved_again(saved: Path) -> None:
@@ -151,7 +159,7 @@ def test_whenever_saving_fails_the_checkpoint_before_still_loads(
     assert len(names(saved.parent)) == 1
     save_checkpoint(saved.parent, NoisyModel(), step=step, state={"third": True})
     assert load_checkpoint(saved.parent).state == {"third": True}
-    assert len(names(saved.parent)) == 1
+    assert names(saved.parent) == sorted({"checkpoint-0000400", f"checkpoint-0000{step}"})
 
 
 def test_an_interrupt_while_saving_leaves_the_checkpoint_before(
@@ -174,23 +182,58 @@ def test_a_place_that_cannot_hold_a_checkpoint_is_named(tmp_path: Path) -> None:
 # Faults found while loading
 
 
-def flip_a_bit(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
+def flipped(content: bytes, bit: int) -> bytes:
+    changed = bytearray(content)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
 
 
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-10])
+def test_a_flipped_bit_anywhere_in_the_tensors_is_noticed_and_the_file_named(saved: Path) -> None:
+    for name in ("weights.safetensors", "state.pt"):
+        whole = (saved / name).read_bytes()
+        for bit in random.sample(range(8 * len(whole)), 40):
+            (saved / name).write_bytes(flipped(whole, bit))
+            with pytest.raises(ValueError, match=f"{name} is damaged: its SHA-256 is not .* remove {saved}"):
+                load_checkpoint(saved.parent)
+        (saved / name).write_bytes(whole)
+    assert load_checkpoint(saved.parent).step == 400
 
 
-@pytest.mark.parametrize("damage", [flip_a_bit, truncate, lambda path: path.write_bytes(b"")])
-@pytest.mark.parametrize("name", ["weights.safetensors", "state.pt"])
-def test_a_damaged_file_is_named(name: str, damage: Callable[[Path], None], saved: Path) -> None:
-    damage(saved / name)
+def test_no_flipped_bit_of_the_manifest_gives_a_wrong_checkpoint(saved: Path) -> None:
+    path = saved / "manifest.json"
+    whole = path.read_bytes()
+    for bit in range(8 * len(whole)):
+        path.write_bytes(flipped(whole, bit))
+        try:
+            step = load_checkpoint(saved).step
+        except ValueError as error:
+            assert re.search(r"\.(json|safetensors|pt) is damaged", str(error))  # noqa: PT017 (or it loads)
+        else:
+            assert step == 400
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "state.pt", "manifest.json"])
+def test_a_file_cut_short_at_any_length_is_named(name: str, saved: Path) -> None:
+    whole = (saved / name).read_bytes()
+    lengths = {0, 1, len(whole) // 2, len(whole) - 1, *random.sample(range(len(whole)), 10)}
     for load in (load_checkpoint, lambda folder: load_weights(folder, NoisyModel())):
-        with pytest.raises(ValueError, match=f"{name} is damaged: its SHA-256 is not .* remove {saved}"):
-            load(saved.parent)
+        for length in lengths:
+            (saved / name).write_bytes(whole[:length])
+            with pytest.raises(ValueError, match=f"{name} is damaged.* remove {saved}"):
+                load(saved.parent)
+
+
+def test_beside_a_damaged_checkpoint_there_is_the_one_before_and_the_message_says_so(saved: Path) -> None:
+    run = saved.parent
+    newer = save_checkpoint(run, NoisyModel(), step=500, state={})
+    (newer / "state.pt").write_bytes(b"")
+    with pytest.raises(ValueError, match=f"remove {newer} to go on from checkpoint-0000400, the one before"):
+        load_checkpoint(run)
+    shutil.rmtree(newer)
+    assert load_checkpoint(run).state["numbers"] == STATE["numbers"]
+    (saved / "state.pt").write_bytes(b"")
+    with pytest.raises(ValueError, match=f"remove {saved} to train again from the start"):
+        load_checkpoint(run)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"step": 1}', '{"step": 1, "sha256": {}}'])

@@ -13,10 +13,14 @@ import numpy as np
 import pytest
 import torch
 from noisy_model import NoisyModel, data, evaluate
+from same_state import assert_same_state
 from torch import Tensor, nn
 
+from gm_lib.gan import digit_gan
+from gm_lib.runtime import PRECISIONS
 from gm_lib.training import History, fit, latest_checkpoint, load_checkpoint
 from gm_lib.training import checkpoint as checkpoint_module
+from gm_lib.vae import digit_vae
 
 
 class Scripted(nn.Module):
@@ -39,22 +43,6 @@ class Scripted(nn.Module):
 def train(model: nn.Module, batches: Any = None, **options: Any) -> History:
     options = {"steps": 60, "device": "cpu", "log_every": 10, "progress": False} | options
     return fit(model, data() if batches is None else batches, **options)
-
-
-def assert_same_state(first: Any, second: Any) -> None:
-    """Assert equality bit for bit through dictionaries, sequences and tensors."""
-    if isinstance(first, Tensor):
-        assert torch.equal(first, second)
-    elif isinstance(first, dict):
-        assert first.keys() == second.keys()
-        for key in first:
-            assert_same_state(first[key], second[key])
-    elif isinstance(first, (list, tuple)):
-        assert len(first) == len(second)
-        for one, other in zip(first, second, strict=True):
-            assert_same_state(one, other)
-    else:
-        assert first == second
 
 
 def checkpointed(out: Path) -> dict[str, Any]:
@@ -153,11 +141,12 @@ def test_without_out_nothing_is_written(tmp_path: Path, monkeypatch: pytest.Monk
     assert list(tmp_path.iterdir()) == []
 
 
-def test_out_holds_settings_metrics_and_one_checkpoint(tmp_path: Path) -> None:
+def test_out_holds_settings_metrics_and_two_checkpoints(tmp_path: Path) -> None:
     out = tmp_path / "runs" / "a"
     options = {"evaluate": evaluate, "evaluate_every": 25, "settings": {"sizes": (3, 4)}}
     history = train(NoisyModel(), out=out, checkpoint_every=20, **options)
     assert sorted(path.name for path in out.iterdir()) == [
+        "checkpoint-0000040",
         "checkpoint-0000060",
         "config.json",
         "metrics.jsonl",
@@ -542,6 +531,66 @@ def test_fit_runs_in_a_thread_that_gets_no_signals() -> None:
     assert results[0].steps.tolist() == [5]
 
 
+# Precision and onlookers
+
+
+class Matmul(Scripted):
+    """A model that says in which type its matrix product was computed."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda step: {"bytes": torch.tensor(float(self.product().element_size()))})
+
+    def product(self) -> Tensor:
+        return self.weight[None] @ self.weight[:, None]
+
+
+@pytest.mark.parametrize(("precision", "size"), [("float32", 4), ("bfloat16", 2)])
+def test_precision_is_that_of_matrix_products_while_weights_stay_in_float32(
+    precision: str, size: int
+) -> None:
+    model = Matmul()
+    history = train(model, steps=10, precision=precision)
+    assert history["bytes"].tolist() == [size]
+    assert model.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("build", [lambda: digit_vae(hidden=[8]), lambda: digit_gan(width=2)])
+def test_in_bfloat16_models_learn_and_losses_have_the_precision_of_float32(
+    build: Callable[[], nn.Module],
+) -> None:
+    torch.manual_seed(0)
+    x = torch.rand(8, 1, 28, 28).round()
+    rows = {}
+    for precision in PRECISIONS:
+        torch.manual_seed(1)
+        history = train(build(), [(x, None)], steps=1, log_every=1, precision=precision)
+        rows[precision] = history.rows[0]
+    assert rows["bfloat16"] != rows["float32"]
+    assert rows["bfloat16"] == pytest.approx(rows["float32"], rel=0.02)
+    for name, value in rows["bfloat16"].items():
+        # A value rounded to bfloat16 would come through unchanged.
+        assert name == "step" or float(torch.tensor(value).bfloat16()) != value
+
+
+def test_another_precision_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="unknown precision 'bfloat61'; did you mean 'bfloat16'"):
+        train(NoisyModel(), precision="bfloat61")
+
+
+def test_every_record_is_told_as_it_is_written_and_changes_nothing(tmp_path: Path) -> None:
+    told: list[dict[str, float]] = []
+    lines: list[int] = []
+
+    def listen(row: dict[str, float]) -> None:
+        told.append(dict(row))
+        lines.append(len((tmp_path / "metrics.jsonl").read_text().splitlines()))
+        row.clear()
+
+    history = train(NoisyModel(), out=tmp_path, evaluate=evaluate, evaluate_every=20, on_record=listen)
+    assert told == history.rows == train(NoisyModel(), evaluate=evaluate, evaluate_every=20).rows
+    assert lines == list(range(1, len(told) + 1))
+
+
 # Places that cannot be written
 
 
@@ -552,7 +601,7 @@ def test_a_folder_that_cannot_be_made_stops_before_the_first_step(
     file.write_text("not a folder")
     for out in (file, file / "below"):
         model = NoisyModel()
-        with pytest.raises(OSError, match=f"cannot write into the folder {out}: .* Choose another out"):
+        with pytest.raises(OSError, match=f"cannot write into the folder {out}: .* Choose another one"):
             train(model, out=out)
         assert model.seen == []
 
