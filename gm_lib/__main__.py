@@ -4,11 +4,13 @@ torch and what needs it are imported inside the commands: ``--help`` answers at 
 torch that does not work.
 """
 
+import contextlib
+import importlib.util
 import inspect
 import json
 import sys
 from collections.abc import Callable
-from importlib import import_module
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 DATA = ("mnist", "digits")
 LIKELIHOODS = ("bernoulli", "gaussian", "discretized_logistic", "categorical")
+PRECISIONS = ("float32", "bfloat16")
 GAN_LOSSES = ("minimax", "non_saturating")
 # Which function builds a run's model again, by the name in its config.json.
 MODELS = {"vae": "gm_lib.vae:digit_vae", "gan": "gm_lib.gan:digit_gan"}
@@ -86,10 +89,17 @@ def training_options(
         ),
         seed_option,
         device_option,
+        click.option(
+            "--precision",
+            type=OneOf("precision", PRECISIONS),
+            default="float32",
+            help="Of matrix products and convolutions.",
+        ),
         click.option("--out", type=click.Path(path_type=Path), default=Path(out), help="The run's folder."),
         click.option(
             "--resume/--no-resume", default=True, help="Go on with the run in --out, or replace it."
         ),
+        click.option("--tensorboard", is_flag=True, help="Write what is recorded for TensorBoard too."),
     ]
 
     def give(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -106,7 +116,7 @@ def training_options(
 )
 @click.version_option(__version__, prog_name="gm_lib")
 def main() -> None:
-    """Train, sample and evaluate the models of the course Generative Models.
+    """Train, sample, evaluate and export the models of the course Generative Models.
 
     \b
     Examples:
@@ -114,6 +124,7 @@ def main() -> None:
       python -m gm_lib train gan            about two
       python -m gm_lib sample runs/vae
       python -m gm_lib evaluate runs/vae
+      python -m gm_lib export runs/vae
       python -m gm_lib env                  does this machine have what is needed?
     """
 
@@ -122,8 +133,12 @@ def main() -> None:
 def train() -> None:
     """Train a model and keep it in a folder, the run.
 
-    A run has config.json (its settings), metrics.jsonl (what was recorded), samples.png and its last
-    checkpoint. Training stops with Ctrl-C; the same command goes on where it stopped.
+    A run has config.json (its settings), metrics.jsonl (what was recorded), samples.png, samples/ (what the
+    same noise gave in the course of training) and its last checkpoint. Ctrl-C and SIGTERM end the training
+    after the step it is in; the same command goes on where it stopped.
+
+    With --tensorboard the run also holds event files: tensorboard --logdir runs shows them. Several processes
+    train one model when torchrun starts them: torchrun --nproc-per-node 2 -m gm_lib train vae.
     """
 
 
@@ -154,6 +169,7 @@ def train_vae(*, data: str, seed: int, steps: int | None, **options: Any) -> Non
     from gm_lib.data import images
     from gm_lib.evaluation import negative_elbo
 
+    _one_process_speaks()
     sets = images(data)
 
     def validate(model: Any) -> dict[str, float]:
@@ -197,6 +213,7 @@ def train_gan(*, data: str, seed: int, steps: int | None, **options: Any) -> Non
     from gm_lib import runtime
     from gm_lib.data import images
 
+    _one_process_speaks()
     steps = steps or runtime.budget(quick=1_200, full=20_000)
     history = _train("gan", images(data), seed, steps, **options)
     real, fake = (history.final(name) for name in ("d_real", "d_fake"))
@@ -213,7 +230,7 @@ def train_gan(*, data: str, seed: int, steps: int | None, **options: Any) -> Non
 @click.option("--out", type=click.Path(path_type=Path), default=Path("samples.png"), help="The picture.")
 @device_option
 def sample(run: Path, n: int, label: int | None, seed: int, out: Path, device: str | None) -> None:
-    """Draw images from a trained model into one picture.
+    """Draw images from a trained model into one picture, a PNG file.
 
     RUN is the folder of the model. Shown is what a GAN's generator makes of noise, and of a VAE the means of
     p(x | z), with z from the prior. A conditional model draws all digits in turn, unless --label names one.
@@ -239,18 +256,26 @@ def sample(run: Path, n: int, label: int | None, seed: int, out: Path, device: s
 @click.option(
     "--limit", type=click.IntRange(min=2), help="Only the first images for the likelihood.  [default: all]"
 )
+@click.option("--out", type=click.Path(path_type=Path), help="A JSON file.  [default: RUN/evaluation.json]")
 @seed_option
 @device_option
 def evaluate(
-    run: Path, split: str, samples: int, k: int, limit: int | None, seed: int, device: str | None
+    run: Path,
+    split: str,
+    samples: int,
+    k: int,
+    limit: int | None,
+    out: Path | None,
+    seed: int,
+    device: str | None,
 ) -> None:
     """Measure how good a trained model is, in one table.
 
     RUN is the folder of the model. Its samples are judged by the course's classifier of digits, beside real
     images: Fréchet and kernel distance, precision and recall, digits covered, share read with confidence. A
     model with a likelihood (VAE) is also asked how likely it finds other images: -ELBO and the tighter bound
-    from k importance-weighted draws [Burda et al. 2016]. Writes RUN/evaluation.json. Choose between models
-    by --split valid, and look at --split test once, at the end.
+    from k importance-weighted draws [Burda et al. 2016]. Choose between models by --split valid, and look at
+    --split test once, at the end.
 
     \b
     Examples:
@@ -282,7 +307,51 @@ def evaluate(
     result["digits"] = report.as_dict()
     shown = "means of p(x | z)" if hasattr(model, "likelihood") else "generated images"
     click.echo(f"\nsamples ({shown}) judged by the digit classifier\n{report}")
-    replace_file(run / "evaluation.json", (json.dumps(result, indent=1) + "\n").encode())
+    out = out or run / "evaluation.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(out, (json.dumps(result, indent=1) + "\n").encode())
+
+
+@main.command()
+@run_argument
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("model.onnx"), help="A name in .onnx or .png."
+)
+@seed_option
+def export(run: Path, out: Path, seed: int) -> None:
+    """Write what others can use of a trained model: its network, or a grid of images.
+
+    RUN is the folder of the model. How the name in --out ends says what is written.
+
+    .onnx is the network from noise to images: a GAN's averaged generator, or a VAE's mean of p(x | z). Its
+    inputs are z (batch, dimensions), draws from N(0, I), and for a conditional model the labels y (batch);
+    its output is x (batch, 1, 28, 28). The seed plays no part.
+
+    .png is a picture of 10 x 10 images that differ in one thing at a time. A conditional model has a digit in
+    each row and the same z in each column; another walks along each row from one random z to the next.
+
+    \b
+    Examples:
+      python -m gm_lib export runs/gan --out gan.onnx
+      python -m gm_lib export runs/by-digit --out grid.png
+    """
+    from gm_lib.export import OPSET, onnx_bytes, variations
+    from gm_lib.files import replace_file
+    from gm_lib.plotting import save_images
+
+    kind = choose("kind of export", out.suffix.lower(), (".onnx", ".png"))
+    if kind == ".onnx":
+        _need("onnx", "onnxscript")
+    model, _ = _load(run, "cpu")
+    if kind == ".png":
+        click.echo(f"a grid of images in {save_images(variations(model, seed=seed), out, columns=10)}")
+        return
+    click.echo("Translating the network, which takes some seconds…", err=True)
+    content = onnx_bytes(model)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(out, content)
+    labels = ", y (batch)" if model.num_classes else ""
+    click.echo(f"z (batch, {model.latent_dim}){labels} to x (batch, 1, 28, 28), ONNX opset {OPSET}, in {out}")
 
 
 @main.command()
@@ -312,45 +381,69 @@ def _train(
     learning_rate: float,
     conditional: bool,
     device: str | None,
+    precision: str,
     out: Path,
     resume: bool,
+    tensorboard: bool,
     binarize: bool = False,
     evaluate: Callable[[Any], dict[str, float]] | None = None,
     **model_options: Any,
 ) -> "History":
-    """Train a new model of the ``kind``, or go on with the run in ``out``; leave as a signal asks."""
-    from gm_lib import runtime
+    """Train a new model of the ``kind``, or go on with the run in ``out``; leave if it is interrupted."""
+    from gm_lib import parallel, runtime
     from gm_lib.data import Batches
+    from gm_lib.logs import RunLog
     from gm_lib.plotting import save_images
-    from gm_lib.training import fit
+    from gm_lib.training import fit, latest_checkpoint
 
+    if tensorboard:
+        _need("tensorboard")
     where = runtime.device(device)
     with runtime.forked_rng(seed):
         model = _builder(kind)(
             **model_options, num_classes=NUM_CLASSES if conditional else 0, lr=learning_rate
         )
-    settings = {"model": kind, "data": sets.name, "batch_size": batch_size, **model.config}
-    if resume:
-        _refuse_other_settings(out, {**settings, "seed": seed})
     x, y = sets.train.x, sets.train.y
     batches = Batches(x, y, batch_size=batch_size, seed=seed, device=where, dynamic_binarization=binarize)
-    history = fit(
-        model,
-        batches,
+    watched = sys.stderr.isatty()
+    draw = partial(_draw, model, 100, None, seed)
+    log = RunLog(
+        out,
+        draw,
         steps=steps,
-        seed=seed,
-        device=where,
-        out=out,
-        evaluate=evaluate,
-        evaluate_every=min(1_000, steps) if evaluate else 0,
-        resume=resume,
-        progress=sys.stderr.isatty(),
-        settings=settings,
+        fresh=not resume or latest_checkpoint(out) is None,
+        tensorboard=tensorboard,
+        say=None if watched else partial(click.echo, err=True),
     )
+    with contextlib.closing(log):
+        history = fit(
+            model,
+            batches,
+            steps=steps,
+            seed=seed,
+            device=where,
+            precision=precision,
+            out=out,
+            evaluate=evaluate,
+            evaluate_every=log.every if evaluate else 0,
+            resume=resume,
+            progress=watched,
+            on_record=log,
+            settings={"model": kind, "data": sets.name, "batch_size": batch_size, **model.config},
+        )
     if history.interrupted:
         click.get_current_context().exit(128 + history.interrupted)  # what a shell expects after a signal
-    save_images(_draw(model, 100, None, seed), out / "samples.png", columns=10)
+    if parallel.is_main():
+        save_images(draw(), out / "samples.png", columns=10)
     return history
+
+
+def _one_process_speaks() -> None:
+    """Let only the first of the processes that torchrun started print; of errors, on stderr, each tells."""
+    from gm_lib import parallel
+
+    if not parallel.is_main():
+        click.get_current_context().with_resource(contextlib.redirect_stdout(None))
 
 
 def _say_what_came_out(out: Path, result: str, history: "History") -> None:
@@ -377,34 +470,26 @@ def _likelihood(model: Any, x: "torch.Tensor", y: "torch.Tensor", k: int, seed: 
     }
 
 
-def _refuse_other_settings(run: Path, settings: dict[str, Any]) -> None:
-    """Raise if ``run`` was trained with other settings: a run in two ways would be neither."""
-    from gm_lib.training import latest_checkpoint
-
-    if latest_checkpoint(run) is None:
-        return
-    old = _config(run)
-    changed = [
-        f"{name} was {old.get(name)!r}, now {now!r}" for name, now in settings.items() if old.get(name) != now
-    ]
-    if changed:
-        raise click.ClickException(
-            f"{run} holds a run with other settings: {'; '.join(changed)}. Go on with those it has, choose "
-            "another folder with --out, or replace it with --no-resume."
-        )
+def _need(*packages: str) -> None:
+    """Raise before anything is done if a package that only some commands use is not installed."""
+    if missing := [name for name in packages if importlib.util.find_spec(name) is None]:
+        names = " and ".join(missing)
+        raise click.ClickException(f"{names} must be there for this: pip install {' '.join(missing)}.")
 
 
 def _builder(kind: str) -> Callable[..., Any]:
     """Return the function that builds a model of the ``kind``, a key of ``MODELS``."""
     module, _, function = MODELS[kind].partition(":")
-    return getattr(import_module(module), function)
+    return getattr(importlib.import_module(module), function)
 
 
 def _load(run: Path, device: str | None) -> tuple[Any, dict[str, Any]]:
     """Return the model of a run, on the device and ready to be used, and the settings of the run."""
-    from gm_lib import runtime
+    from gm_lib import parallel, runtime
     from gm_lib.training import load_weights
 
+    if parallel.size() > 1:
+        raise click.ClickException("this is work for one process: start it without torchrun.")
     config = _config(run)
     build = _builder(config["model"])
     names = inspect.signature(build).parameters

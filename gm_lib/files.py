@@ -3,7 +3,8 @@
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 try:
@@ -67,6 +68,37 @@ def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def replace_folder(path: Path, files: Mapping[str, bytes]) -> None:
+    """Write a folder of ``files`` under a temporary name, flush it to the disk, and rename it to ``path``.
+
+    Whatever goes wrong (``OSError``), ``path`` is the old folder or the new one, never a part; for a moment
+    the old one is called ``path`` with ``.old`` behind.
+    """
+    temporary, old = path.with_name(f".{path.name}.tmp"), path.with_name(f"{path.name}.old")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        for name, content in files.items():
+            write_durably(temporary / name, content)
+        sync_folder(temporary)
+        if path.exists():  # a folder cannot be renamed onto a full one
+            if old.exists():
+                remove_folder(old)
+            path.rename(old)
+        temporary.rename(path)
+        sync_folder(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder at once as far as its name goes: half of it is never taken for the whole."""
+    hidden = path.with_name(f".{path.name}.tmp")
+    shutil.rmtree(hidden, ignore_errors=True)
+    path.rename(hidden)
+    shutil.rmtree(hidden, ignore_errors=True)
 
 
 def write_durably(path: Path, content: bytes) -> None:

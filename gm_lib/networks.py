@@ -60,9 +60,10 @@ def one_hot(y: Tensor, num_classes: int) -> Tensor:
     """Return float32 indicators of shape (``*y.shape``, ``num_classes``): 1 at the label, 0 elsewhere.
 
     On the CPU labels out of range raise ``ValueError``. On an accelerator looking would make the host wait
-    for the device in every step, so there :func:`check_labels` is called once, on a model's first batch.
+    for the device in every step, so there :func:`check_labels` is called once, on a model's first batch. Nor
+    are values looked at while the network is compiled or exported: there are none yet.
     """
-    if y.device.type == "cpu":
+    if y.device.type == "cpu" and not torch.compiler.is_compiling():
         check_labels(y, num_classes)
     return (y.unsqueeze(-1) == torch.arange(num_classes, device=y.device)).to(torch.float32)
 

@@ -36,5 +36,5 @@ def refuse_other_settings(source: Path, old: dict[str, Any], new: dict[str, Any]
     if changed:
         raise ValueError(
             f"{source} was made with other settings: {'; '.join(changed)}. "
-            "Go on with the old ones, choose another out=…, or start over with resume=False."
+            "Go on with the old ones, choose another folder (out), or start over (resume=False, --no-resume)."
         )

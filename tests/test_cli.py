@@ -2,8 +2,10 @@
 
 import inspect
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,18 +13,20 @@ from importlib.metadata import version
 from pathlib import Path
 
 import click
+import onnxruntime
 import pytest
 import torch
 from click.testing import CliRunner, Result
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gm_lib import __main__ as cli
-from gm_lib import __version__, environment, runtime
+from gm_lib import __version__, environment, parallel, runtime
 from gm_lib.data import ImageData, images, sources
 from gm_lib.evaluation import judge_digits, log_likelihood, negative_elbo
 from gm_lib.gan import LOSSES, digit_gan
 from gm_lib.training import latest_checkpoint, load_checkpoint, load_weights
-from gm_lib.vae import LIKELIHOODS, digit_vae
+from gm_lib.vae import LIKELIHOODS, VAE, digit_vae
 
 SMALL_GAN = ("--data", "digits", "--steps", "6", "--width", "4", "--latent-dim", "3", "--device", "cpu")
 SMALL = ("--data", "digits", "--steps", "30", "--hidden", "16", "--latent-dim", "3", "--device", "cpu")
@@ -136,12 +140,16 @@ def test_a_run_goes_on_to_more_steps_as_if_it_had_never_stopped(trained: Callabl
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--latent-dim", "4"), "latent_dim was 3, now 4"),
-        (("--seed", "5"), "seed was 0, now 5"),
-        (("--batch-size", "32"), "batch_size was 128, now 32"),
-        (("--hidden", "8"), "hidden was [16], now [16, 8]"),
-        (("--conditional",), "num_classes was 0, now 10"),
-        (("--beta", "2", "--learning-rate", "0.1"), "beta was 1.0, now 2.0; lr was 0.001, now 0.1"),
+        (("--latent-dim", "4"), "latent_dim was 3 and is now 4"),
+        (("--seed", "5"), "seed was 0 and is now 5"),
+        (("--batch-size", "32"), "batch_size was 128 and is now 32"),
+        (("--hidden", "8"), "hidden was [16] and is now [16, 8]"),
+        (("--precision", "bfloat16"), "precision was 'float32' and is now 'bfloat16'"),
+        (("--conditional",), "num_classes was 0 and is now 10"),
+        (
+            ("--beta", "2", "--learning-rate", "0.1"),
+            "beta was 1.0 and is now 2.0; lr was 0.001 and is now 0.1",
+        ),
     ],
 )
 def test_a_run_with_other_settings_is_not_overwritten(
@@ -150,8 +158,8 @@ def test_a_run_with_other_settings_is_not_overwritten(
     run = trained()
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     output = refused("train", "vae", *SMALL, "--out", str(run), *options)
+    assert "was made with other settings" in output
     assert message in output
-    assert "another folder with --out, or replace it with --no-resume" in output
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
@@ -177,6 +185,7 @@ def test_every_likelihood_can_be_trained_sampled_and_evaluated(
 def test_the_names_offered_are_those_there_are() -> None:
     assert set(cli.LIKELIHOODS) == set(LIKELIHOODS)
     assert set(cli.GAN_LOSSES) == set(LOSSES)
+    assert cli.PRECISIONS == runtime.PRECISIONS
 
 
 @pytest.mark.parametrize(("command", "build"), [(cli.train_vae, digit_vae), (cli.train_gan, digit_gan)])
@@ -213,8 +222,8 @@ def test_a_gan_goes_on_to_more_steps_as_if_it_had_never_stopped(trained_gan: Cal
     succeed("train", "gan", *SMALL_GAN, "--steps", "2")
     assert "Going on from runs/gan/checkpoint-0000002" in succeed("train", "gan", *SMALL_GAN)
     assert same_weights(Path("runs/gan"), trained_gan())
-    assert "gamma was 0.0, now 2.0" in refused("train", "gan", *SMALL_GAN, "--gamma", "2")
-    assert "model was 'gan', now 'vae'" in refused("train", "vae", *SMALL, "--out", "runs/gan")
+    assert "gamma was 0.0 and is now 2.0" in refused("train", "gan", *SMALL_GAN, "--gamma", "2")
+    assert "model was 'gan' and is now 'vae'" in refused("train", "vae", *SMALL, "--out", "runs/gan")
 
 
 def test_every_option_of_a_gan_reaches_its_model(trained_gan: Callable[..., Path]) -> None:
@@ -289,11 +298,24 @@ def test_the_samples_of_every_model_are_judged_beside_real_images_of_the_split(
     kind: str, trained: Callable[..., Path], trained_gan: Callable[..., Path]
 ) -> None:
     run = trained() if kind == "vae" else trained_gan()
-    output = succeed("evaluate", str(run), "--split", "test", "--samples", "140", "--limit", "5", "--k", "2")
+    output = succeed(
+        "evaluate",
+        str(run),
+        "--split",
+        "test",
+        "--samples",
+        "140",
+        "--limit",
+        "5",
+        "--k",
+        "2",
+        "--out",
+        "by/test.json",
+    )
     model, _ = cli._load(run, "cpu")
     x = model.sample(140, generator=torch.Generator().manual_seed(0))
     report = judge_digits(x, images("digits").test.x, against="300 test images of digits")
-    result = json.loads((run / "evaluation.json").read_text())
+    result = json.loads(Path("by/test.json").read_text())
     assert result["digits"] == json.loads(json.dumps(report.as_dict()))
     assert str(report) in output
     assert ("means of p(x | z)" if kind == "vae" else "generated images") in output
@@ -323,7 +345,7 @@ def test_a_run_is_not_evaluated_on_other_data_than_it_learned(
     assert "learned mnist; digits say nothing about it" in refused("evaluate", str(run))
 
 
-@pytest.mark.parametrize("command", ["sample", "evaluate"])
+@pytest.mark.parametrize("command", ["sample", "evaluate", "export"])
 def test_a_folder_without_a_run_is_refused_with_the_command_that_makes_one(command: str) -> None:
     output = refused(command, "runs/nothing")
     assert "there is no run in runs/nothing" in output
@@ -392,25 +414,91 @@ def test_a_learning_rate_that_explodes_is_reported_with_step_and_term() -> None:
     assert re.search(r"step \d+: '\w+' is (nan|-?inf)", output)
 
 
-def test_an_interrupted_training_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    from gm_lib.vae import VAE
-
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_training_stopped_by_a_signal_says_how_to_go_on_and_does(
+    number: int, code: int, trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     update = VAE.update
 
-    def interrupted(self: VAE, batch: object, optimizers: dict, step: int) -> dict:
+    def stopped(self: VAE, batch: object, optimizers: dict, step: int) -> dict:
         if step == 10:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), number)
         return update(self, batch, optimizers, step)
 
-    monkeypatch.setattr(VAE, "update", interrupted)
-    result = call("train", "vae", *SMALL)
-    assert result.exit_code == 130
-    assert "Stopped after 9 of 30 steps. Run it again to go on from runs/vae." in result.output
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(VAE, "update", stopped)
+        result = call("train", "vae", *SMALL)
+    assert result.exit_code == code
+    assert "Stopped after 10 of 30 steps. Run it again to go on from runs/vae." in result.output
+    assert "Next:" not in result.output
+    succeed("train", "vae", *SMALL)
+    assert same_weights(Path("runs/vae"), trained())
+
+
+def test_a_run_shows_what_the_same_noise_gave_in_the_course_of_training() -> None:
+    output = succeed("train", "vae", *SMALL, "--steps", "200")
+    names = [f"step-{step:07d}.png" for step in (100, 200)]
+    assert sorted(path.name for path in Path("runs/vae/samples").iterdir()) == names
+    early, late = ((Path("runs/vae/samples") / name).read_bytes() for name in names)
+    assert early != late == Path("runs/vae/samples.png").read_bytes()
+    assert re.search(
+        r"^step 100 of 200: loss [\d.]+, reconstruction [\d.]+, kl [\d.]+$", output, re.MULTILINE
+    )
+    assert re.search(r"^step 200 of 200: valid_negative_elbo [\d.]+$", output, re.MULTILINE)
+
+
+def test_tensorboard_shows_what_metrics_has(trained: Callable[..., Path]) -> None:
+    run = trained("--tensorboard")
+    curves = EventAccumulator(str(run)).Reload()
+    shown = {
+        (event.step, name): event.value for name in curves.Tags()["scalars"] for event in curves.Scalars(name)
+    }
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    recorded = {(row["step"], name): row[name] for row in rows for name in row if name != "step"}
+    assert shown == pytest.approx(recorded, rel=1e-6)
+    assert same_weights(run, trained())  # watching changes nothing
+
+
+@pytest.mark.parametrize(
+    ("package", "command"),
+    [
+        ("tensorboard", ("train", "vae", *SMALL, "--tensorboard")),
+        ("onnx", ("export", "nothing")),
+        ("onnxscript", ("export", "nothing", "--out", "a.onnx")),
+    ],
+)
+def test_a_missing_package_is_named_before_anything_is_done(
+    package: str, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    assert f"{package} must be there for this: pip install {package}." in refused(*command)
+    assert list(Path().iterdir()) == []
+
+
+def test_the_exported_network_makes_the_samples_of_the_run(trained: Callable[..., Path]) -> None:
+    run = trained("--conditional")
+    output = succeed("export", str(run), "--out", "folder/by-digit.onnx")
+    assert "z (batch, 3), y (batch) to x (batch, 1, 28, 28), ONNX opset 18, in folder/by-digit.onnx" in output
+    model, _ = cli._load(run, "cpu")
+    z = torch.randn(20, 3, generator=torch.Generator().manual_seed(4))
+    session = onnxruntime.InferenceSession("folder/by-digit.onnx")
+    (x,) = session.run(None, {"z": z.numpy(), "y": (torch.arange(20) % 10).numpy()})
+    torch.testing.assert_close(torch.from_numpy(x), cli._draw(model, 20, None, 4), rtol=0, atol=1e-5)
+
+
+def test_the_name_says_what_is_exported(trained: Callable[..., Path]) -> None:
+    run = str(trained())
+    assert succeed("export", run, "--out", "grid.PNG") == "a grid of images in grid.PNG\n"
+    assert picture_size(Path("grid.PNG")) == picture_size(Path(run) / "samples.png")
+    succeed("export", run, "--out", "other.png", "--seed", "1")
+    assert Path("other.png").read_bytes() != Path("grid.PNG").read_bytes()
+    output = refused("export", run, "--out", "model.onxx")
+    assert "unknown kind of export '.onxx'; did you mean '.onnx'? Known: .onnx, .png." in output
+    assert not Path("model.onxx").exists()
 
 
 def test_help_explains_every_command_with_an_example_and_every_option() -> None:
-    for command in (("train", "vae"), ("train", "gan"), ("sample",), ("evaluate",)):
+    for command in (("train", "vae"), ("train", "gan"), ("sample",), ("evaluate",), ("export",)):
         output = succeed(*command, "--help")
         assert re.search(r"Examples?:\n +python -m gm_lib " + " ".join(command), output)
         assert "[default: " in output
@@ -504,5 +592,28 @@ def test_the_installed_command_runs_from_a_shell(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "gm_lib", "train", "vae", *SMALL, "--out", "run"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=200)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    # No bar where it would fill a file, but signs of life.
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["step 30 of 30"] * 2
     assert "Next: python -m gm_lib evaluate run" in done.stdout
+
+
+def test_two_processes_train_one_model_and_one_speaks(tmp_path: Path) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*launcher, "-m", "gm_lib", "train", "vae", *SMALL, "--out", "run", "--tensorboard"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=250)
+    assert done.returncode == 0, done.stderr
+    for said in ("gm_lib.data: digits", "Next: python -m gm_lib evaluate run"):
+        assert done.stdout.count(said) == 1
+    assert done.stderr.count("step 30 of 30: loss") == 1
+    run = tmp_path / "run"
+    assert load_checkpoint(run).state["processes"] == 2
+    assert (run / "samples.png").exists()
+    assert len(list(run.glob("events.out.tfevents.*"))) == 1
+
+
+@pytest.mark.parametrize("command", ["sample", "evaluate", "export"])
+def test_what_one_process_can_do_is_not_done_by_several(
+    command: str, trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "size", lambda: 2)
+    assert "start it without torchrun" in refused(command, str(trained()))

@@ -20,7 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from gm_lib.files import sync_folder, write_durably
+from gm_lib.files import remove_folder, replace_folder
 from gm_lib.weight_files import parse_weights, put_weights
 
 PathLike = str | os.PathLike[str]
@@ -48,7 +48,6 @@ def save_checkpoint(folder: PathLike, model: nn.Module, *, step: int, state: Map
     """
     folder = Path(folder)
     final = folder / f"checkpoint-{step:07d}"
-    old, temporary = folder / f"{final.name}.old", folder / f".{final.name}.tmp"
     # Copies, because safetensors refuses tensors that share memory.
     weights = {key: value.detach().cpu().clone().contiguous() for key, value in model.state_dict().items()}
     buffer = io.BytesIO()
@@ -57,18 +56,7 @@ def save_checkpoint(folder: PathLike, model: nn.Module, *, step: int, state: Map
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     files[_MANIFEST] = json.dumps({"step": step, "sha256": sums}, indent=1).encode()
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        for name, content in files.items():
-            write_durably(temporary / name, content)
-        sync_folder(temporary)
-        if final.exists():
-            # A folder cannot be renamed onto a full one; in between, .old counts as a checkpoint.
-            if old.exists():
-                remove_checkpoint(old)
-            final.rename(old)
-        temporary.rename(final)
-        sync_folder(folder)
+        replace_folder(final, files)
     except OSError as error:
         kept = None
         with contextlib.suppress(OSError):
@@ -77,30 +65,20 @@ def save_checkpoint(folder: PathLike, model: nn.Module, *, step: int, state: Map
         reason = error.strerror or error
         message = f"could not save {final}: {reason}; {still}. Free space or choose another folder."
         raise type(error)(error.errno, message) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    others = sorted((path for path in _checkpoints(folder) if path != final), key=_order)
+    others = sorted((path for path in checkpoints(folder) if path != final), key=_order)
     before = [path for path in others if _order(path)[0] < step][-1:]
     for other in others:
         if other not in before:
             with contextlib.suppress(OSError):  # the new one is safe: a leftover is no reason to stop
-                remove_checkpoint(other)
+                remove_folder(other)
     for leftover in folder.glob(".checkpoint-*.tmp"):  # of processes killed while saving or removing
         shutil.rmtree(leftover, ignore_errors=True)
     return final
 
 
-def remove_checkpoint(path: Path) -> None:
-    """Remove a checkpoint at once as far as its name goes: half of one is never taken for a whole."""
-    hidden = path.with_name(f".{path.name}.tmp")
-    shutil.rmtree(hidden, ignore_errors=True)
-    path.rename(hidden)
-    shutil.rmtree(hidden, ignore_errors=True)
-
-
 def latest_checkpoint(folder: PathLike) -> Path | None:
     """Return the checkpoint with the most updates in a run's ``folder``, or ``None``."""
-    return max(_checkpoints(Path(folder)), key=_order, default=None)
+    return max(checkpoints(Path(folder)), key=_order, default=None)
 
 
 def load_checkpoint(folder: PathLike) -> Checkpoint:
@@ -160,12 +138,13 @@ def _read(path: Path) -> bytes:
 
 
 def _remedy(path: Path) -> str:
-    before = max((p for p in _checkpoints(path.parent) if _order(p) < _order(path)), key=_order, default=None)
+    before = max((p for p in checkpoints(path.parent) if _order(p) < _order(path)), key=_order, default=None)
     how = f"go on from {before.name}, the one before" if before else "train again from the start"
     return f"Put a sound copy there, or remove {path} to {how}."
 
 
-def _checkpoints(folder: Path) -> list[Path]:
+def checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints in a run's folder, in no order."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         return [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
     return []

@@ -19,10 +19,11 @@ from tqdm.auto import tqdm
 from gm_lib import interrupts, parallel, runtime
 from gm_lib.choose import choose
 from gm_lib.data.stream import count_examples, stream
-from gm_lib.files import locked, naming, replace_file
+from gm_lib.files import locked, naming, remove_folder, replace_file
 from gm_lib.settings import json_values, optimizer_settings, refuse_other_settings
 from gm_lib.training.checkpoint import (
     Checkpoint,
+    checkpoints,
     latest_checkpoint,
     load_checkpoint,
     save_checkpoint,
@@ -140,6 +141,8 @@ def fit(
         run.on_record = on_record if main else None
         if run.step >= steps:
             parallel.say(f"{folder} has {run.step} steps, {steps} were asked for: nothing is left to do.")
+            if run.pending:  # a checkpoint holds the steps since the last record, but no record of them
+                _add(run, _mean_since_record(run, run.pending))
             return run.history
         asked_to_stop = stack.enter_context(interrupts.noted())
         # Once a second: in a notebook each refresh is a message, and a busy front end drops them.
@@ -217,6 +220,9 @@ def _start(
         _go_on(run, checkpoint)
     if writes:
         with naming(writes):
+            # Starting over: after an accident before the first save, the old run would be gone on with.
+            for old in [] if resume else checkpoints(writes):
+                remove_folder(old)
             replace_file(writes / "config.json", (json.dumps(settings, indent=1) + "\n").encode())
             replace_file(writes / "metrics.jsonl", "".join(map(_json_line, run.history.rows)).encode())
     return run
@@ -342,10 +348,11 @@ def _add(run: _Run, row: Row) -> None:
     """Add a record to the history and to ``metrics.jsonl``, and tell who asked to be told."""
     run.history.rows.append(row)
     if run.folder:
-        with (run.folder / "metrics.jsonl").open("a") as file:
+        with naming(run.folder), (run.folder / "metrics.jsonl").open("a") as file:
             file.write(_json_line(row))
     if run.on_record:
         run.on_record(dict(row))
+        run.clock = time.perf_counter()  # what a listener does with it is no training
 
 
 def _check_batch(model: Any, batch: Any) -> None:

@@ -25,7 +25,7 @@ CONTEXT = multiprocessing.get_context("forkserver")
 # torch._dynamo: the first optimizer would import it, again in each process.
 CONTEXT.set_forkserver_preload(["gm_lib.vae", "gm_lib.gan", "gm_lib.training", "torch._dynamo"])
 
-STEPS, STEPS_PER_EPOCH, CHECKPOINT_EVERY = 40, 9, 6
+STEPS, STEPS_PER_EPOCH, CHECKPOINT_EVERY = 43, 9, 6
 
 
 def model(kind: str) -> Any:

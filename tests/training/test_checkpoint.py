@@ -19,7 +19,7 @@ import torch
 from noisy_model import NoisyModel
 from torch import nn
 
-from gm_lib.training import checkpoint as module
+from gm_lib import files as module
 from gm_lib.training import latest_checkpoint, load_checkpoint, load_weights, save_checkpoint
 
 STATE = {"numbers": [1, 2.5, None, True], "pair": ("a", {"deep": torch.arange(3)})}
@@ -92,7 +92,7 @@ def test_half_of_a_removed_checkpoint_is_not_taken_for_a_whole(
 
     monkeypatch.setattr(shutil, "rmtree", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        module.remove_checkpoint(saved)
+        module.remove_folder(saved)
     assert latest_checkpoint(saved.parent) is None
 
 

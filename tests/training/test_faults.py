@@ -1,5 +1,6 @@
 """What can go wrong around a run, tried one by one: a clear error each time, and nothing lost."""
 
+import contextlib
 import os
 import resource
 import signal
@@ -80,6 +81,30 @@ def _fill_the_disk(out: Path, straight: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux to mount a small disk")
 def test_a_full_disk_while_saving_leaves_the_checkpoint_before(straight: Path, tmp_path: Path) -> None:
     in_a_process(_fill_the_disk, tmp_path / "disk", straight)
+
+
+def _fill_the_disk_to_the_brim(out: Path, straight: Path) -> None:
+    out.mkdir()
+    mounted(out, "tmpfs", "size=4m")
+
+    def fill(model: Any) -> dict[str, float]:
+        with contextlib.suppress(OSError), (out / "ballast").open("wb", buffering=0) as ballast:
+            while True:
+                ballast.write(bytes(4096))
+        # The page that metrics.jsonl has already must be full too.
+        (out / "metrics.jsonl").write_text("\n" * (4096 - 1))
+        return runs.evaluate(model)
+
+    with pytest.raises(OSError, match=r"cannot write into the folder .*: No space left on device"):
+        runs.train("vae", out, evaluate=fill)
+    (out / "ballast").unlink()
+    assert load_checkpoint(out).step == 12
+    assert_it_goes_on_as_if_nothing_had_been(out, straight)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux to mount a small disk")
+def test_a_disk_too_full_for_a_record_leaves_the_checkpoint_before(straight: Path, tmp_path: Path) -> None:
+    in_a_process(_fill_the_disk_to_the_brim, tmp_path / "disk", straight)
 
 
 def _limit_files(out: Path, straight: Path) -> None:

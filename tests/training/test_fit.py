@@ -16,10 +16,10 @@ from noisy_model import NoisyModel, data, evaluate
 from same_state import assert_same_state
 from torch import Tensor, nn
 
+from gm_lib import files
 from gm_lib.gan import digit_gan
 from gm_lib.runtime import PRECISIONS
 from gm_lib.training import History, fit, latest_checkpoint, load_checkpoint
-from gm_lib.training import checkpoint as checkpoint_module
 from gm_lib.vae import digit_vae
 
 
@@ -389,6 +389,32 @@ def test_a_run_that_has_its_steps_already_returns_at_once(
         assert_same_state(model.state_dict(), load_checkpoint(tmp_path).weights)
 
 
+def test_a_finished_run_asked_again_has_all_its_records(tmp_path: Path) -> None:
+    done = train(NoisyModel(), out=tmp_path, steps=43)
+    record = (tmp_path / "metrics.jsonl").read_bytes()
+    again = train(NoisyModel(), out=tmp_path, steps=43)
+    assert again.rows == done.rows
+    assert again.steps.tolist() == [10, 20, 30, 40, 43]
+    assert (tmp_path / "metrics.jsonl").read_bytes() == record
+
+
+def test_a_run_that_starts_over_and_is_killed_before_it_saves_does_not_go_on_from_the_old_one(
+    tmp_path: Path,
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill() -> None:
+        raise Killed
+
+    train(NoisyModel(), out=tmp_path, steps=60, checkpoint_every=20)
+    with pytest.raises(Killed):
+        train(interrupting(NoisyModel(), 5, kill), out=tmp_path, resume=False)
+    model = NoisyModel()
+    train(model, out=tmp_path)
+    assert len(model.seen) == 60
+
+
 def test_resume_false_starts_over(tmp_path: Path) -> None:
     first = train(NoisyModel(), out=tmp_path, steps=40)
     model = NoisyModel()
@@ -591,6 +617,22 @@ def test_every_record_is_told_as_it_is_written_and_changes_nothing(tmp_path: Pat
     assert lines == list(range(1, len(told) + 1))
 
 
+def test_what_a_listener_does_is_not_counted_as_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 0.0
+
+    def listen(row: dict[str, float]) -> None:
+        nonlocal clock
+        clock += 100
+
+    def update(step: int) -> dict[str, Tensor]:
+        nonlocal clock
+        clock += 1
+        return {"loss": torch.zeros(())}
+
+    monkeypatch.setattr("time.perf_counter", lambda: clock)
+    assert train(Scripted(update), on_record=listen).seconds == 60
+
+
 # Places that cannot be written
 
 
@@ -617,15 +659,16 @@ def test_a_full_disk_amid_training_leaves_the_checkpoint_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[Path] = []
-    write = checkpoint_module.write_durably
+    write = files.write_durably
 
     def until_full(path: Path, content: bytes) -> None:
-        written.append(path)
+        if path.parent.name.startswith(".checkpoint"):
+            written.append(path)
         if len(written) == 5:  # the second file of the second checkpoint
             raise OSError(28, "No space left on device")
         write(path, content)
 
-    monkeypatch.setattr(checkpoint_module, "write_durably", until_full)
+    monkeypatch.setattr(files, "write_durably", until_full)
     with pytest.raises(
         OSError, match="No space left on device; checkpoint-0000020 is still there, whole"
     ) as caught:
