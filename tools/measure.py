@@ -189,7 +189,7 @@ def gan_quick(seed: int) -> Measured:
     frechet=Asked("Fréchet distance in the classifier's features", "squared feature units"),
 )
 def gan_labels_quick(seed: int) -> Measured:
-    """Train the conditional GAN as ``gan_quick`` trains the other, and ask it for each digit equally often."""
+    """Train the conditional GAN as ``gan_quick`` trains the other; ask it for each digit equally often."""
     data = mnist()
     with forked_rng(seed):
         model = digit_gan(num_classes=10)
@@ -221,7 +221,7 @@ def gan_labels_quick(seed: int) -> Measured:
     difference=Asked("bfloat16 less float32", "nats per image", gate=at_most(0.3)),
 )
 def vae_bfloat16(seed: int) -> Measured:
-    """Train the same VAE in both precisions, from the same weights, batches and noise; score it in float32."""
+    """Train a VAE in both precisions, from the same weights, batches and noise; score it in float32."""
     data = mnist()
     with forked_rng(seed):
         test = binarize(data.test.x)
