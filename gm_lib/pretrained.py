@@ -30,13 +30,13 @@ def digit_classifier() -> DigitClassifier:
 
 
 def digit_gan() -> DCGANGenerator:
-    """Return the generator of a DCGAN, trained on MNIST for longer than a chapter can: z (n, d) to images.
+    """Return the generator of a conditional DCGAN, trained on MNIST for longer than a chapter can.
 
-    ``latent_dim`` is d, and z is drawn from N(0, I); images are (n, 1, 28, 28) in [0, 1]. On the CPU, in
-    evaluation mode, without gradients for its weights. Raises what :func:`digit_classifier` raises.
+    It takes z (n, latent_dim) from N(0, I) and the digits to write, y (n,), and returns images (n, 1, 28, 28)
+    in [0, 1]. On the CPU, in evaluation mode, without gradients for its weights. Raises what
+    :func:`digit_classifier` raises.
     """
-    config = card("digit_gan")["config"]
-    return _load("digit_gan", DCGANGenerator(config["latent_dim"], config["width"]))
+    return _load("digit_gan", DCGANGenerator(**card("digit_gan")["config"]))
 
 
 def card(name: str) -> dict[str, Any]:
