@@ -1,7 +1,40 @@
-"""Write files whole or not at all."""
+"""Write files whole or not at all, and a folder by one program at a time."""
 
+import contextlib
+import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep ``folder`` for this program; the system lets go of it when the program ends, however it does.
+
+    Raises ``BlockingIOError`` where another program has it. Where the file system knows no locks, as some
+    network drives, nothing is kept.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            message = f"another run is writing into {folder}. Wait for its end, or choose another folder."
+            raise BlockingIOError(error.errno, message) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EBADF, errno.EINVAL):
+                raise
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def replace_file(path: str | os.PathLike[str], content: bytes) -> None:

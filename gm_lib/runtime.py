@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, cast
 import numpy as np
 import torch
 
+from gm_lib import parallel
 from gm_lib.choose import choose
 
 T = TypeVar("T")
@@ -41,20 +42,23 @@ def strict() -> bool:
 def device(name: str | torch.device | None = None) -> torch.device:
     """Return the device called ``name`` (``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``), or the best one.
 
-    With ``None`` that is CUDA before MPS before the CPU.
+    With ``None`` that is CUDA before MPS before the CPU. Each process that ``torchrun`` started gets the CUDA
+    device of its own place on the machine.
 
     Raises ``ValueError`` for a device that this machine does not have, naming those that it has.
     """
     available = _available_devices()
-    if name is None:
-        return torch.device(available[0])
-    kind, _, index = str(name).partition(":")
+    kind, _, index = str(name or available[0]).partition(":")
+    if kind == "cuda" and not index and parallel.local_rank() is not None:
+        index = str(parallel.local_rank())
     if choose("device", kind, ("cuda", "mps", "cpu")) not in available:
         raise ValueError(f"device {str(name)!r} is not available here. Available: {', '.join(available)}.")
     count = torch.cuda.device_count() if kind == "cuda" else 1
     if index and not (index.isdecimal() and int(index) < count):
-        raise ValueError(f"there is no device {str(name)!r} here: {kind} has {count}, counted from {kind}:0.")
-    return torch.device(name)
+        raise ValueError(
+            f"there is no device {kind}:{index} here: {kind} has {count}, counted from {kind}:0."
+        )
+    return torch.device(f"{kind}:{index}" if index else kind)
 
 
 def _available_devices() -> list[str]:

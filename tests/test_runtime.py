@@ -62,8 +62,8 @@ def test_a_device_is_taken_by_name_or_as_it_is(name: str | torch.device) -> None
         ("cuda", "device 'cuda' is not available here. Available: cpu."),
         ("cuda:1", "device 'cuda:1' is not available here. Available: cpu."),
         (torch.device("mps"), "device 'mps' is not available here. Available: cpu."),
-        ("cpu:1", "there is no device 'cpu:1' here: cpu has 1, counted from cpu:0."),
-        ("cpu:x", "there is no device 'cpu:x' here"),
+        ("cpu:1", "there is no device cpu:1 here: cpu has 1, counted from cpu:0."),
+        ("cpu:x", "there is no device cpu:x here"),
     ],
 )
 def test_a_device_that_is_not_here_is_refused(
@@ -75,11 +75,24 @@ def test_a_device_that_is_not_here_is_refused(
         runtime.device(name)
 
 
+def test_each_process_of_a_machine_gets_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for place in (0, 1, 2):
+        monkeypatch.setattr(runtime.parallel, "local_rank", lambda place=place: place)
+        assert runtime.device("cpu") == torch.device("cpu")
+        assert runtime.device("cuda:0") == torch.device("cuda:0")
+        if place < 2:
+            assert runtime.device() == runtime.device("cuda") == torch.device("cuda", place)
+    with pytest.raises(ValueError, match="there is no device cuda:2 here: cuda has 2"):
+        runtime.device()
+
+
 def test_a_gpu_beyond_the_last_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert runtime.device("cuda:1") == torch.device("cuda:1")
-    with pytest.raises(ValueError, match="'cuda:2' here: cuda has 2"):
+    with pytest.raises(ValueError, match="cuda:2 here: cuda has 2"):
         runtime.device("cuda:2")
 
 

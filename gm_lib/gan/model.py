@@ -16,6 +16,7 @@ from gm_lib.gan.losses import LOSSES, Loss
 from gm_lib.gan.networks import DCGANDiscriminator, DCGANGenerator
 from gm_lib.gan.penalties import Penalty, r1
 from gm_lib.networks import check_labels
+from gm_lib.parallel import randn
 
 _AT_ONCE = 1000  # images generated at a time, for the memory's sake
 
@@ -168,7 +169,7 @@ class GAN(nn.Module):
 
     def _noise(self, n: int, generator: Generator | None = None) -> Tensor:
         p = next(self.generator.parameters())
-        return torch.randn((n, self.latent_dim), generator=generator, device=p.device, dtype=p.dtype)
+        return randn((n, self.latent_dim), generator=generator, device=p.device, dtype=p.dtype)
 
     @torch.no_grad()
     def _average_weights(self, step: int) -> None:

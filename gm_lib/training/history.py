@@ -18,14 +18,15 @@ class History:
     one of them as an array, ``history.at("loss")`` the steps that it belongs to.
 
     ``seconds`` is the time spent in updates and ``images`` the number of examples that they saw, over all
-    parts of a resumed run, without evaluating and saving. ``interrupted``: stopped by hand before the end.
+    parts of a resumed run, without evaluating and saving. ``interrupted``: the signal that ended it before
+    its last step (2: Ctrl-C, 15: SIGTERM), 0 if none did.
     """
 
     rows: list[Row] = dataclasses.field(default_factory=list)
     terms: list[str] = dataclasses.field(default_factory=list)
     seconds: float = 0.0
     images: int = 0
-    interrupted: bool = False
+    interrupted: int = 0
 
     @property
     def steps(self) -> np.ndarray:

@@ -5,9 +5,8 @@ import dataclasses
 import json
 import os
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,8 +16,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm.auto import tqdm
 
-from gm_lib import runtime
-from gm_lib.files import replace_file
+from gm_lib import interrupts, parallel, runtime
+from gm_lib.choose import choose
+from gm_lib.data.stream import count_examples, stream
+from gm_lib.files import locked, replace_file
+from gm_lib.settings import json_values, optimizer_settings, refuse_other_settings
 from gm_lib.training.checkpoint import (
     Checkpoint,
     latest_checkpoint,
@@ -29,6 +31,7 @@ from gm_lib.training.checkpoint import (
 from gm_lib.training.history import History, Row
 
 Evaluate = Callable[[Any], Mapping[str, float]]
+PRECISIONS = ("float32", "bfloat16")
 
 
 @runtime_checkable
@@ -58,7 +61,8 @@ class _Run:
     batches: Any
     device: torch.device
     settings: dict[str, Any]
-    folder: Path | None
+    folder: Path | None  # None too in a process that writes nothing
+    on_record: Callable[[Row], None] | None
     history: History
     step: int
     # One row of terms per step since the last record, on the device: reading it means waiting for the device.
@@ -78,11 +82,13 @@ def fit(
     steps: int,
     seed: int = 0,
     device: str | torch.device | None = None,
+    precision: str = "float32",
     out: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 1000,
     log_every: int = 100,
     evaluate: Evaluate | None = None,
     evaluate_every: int = 0,
+    on_record: Callable[[Row], None] | None = None,
     resume: bool = True,
     progress: bool = True,
     settings: Mapping[str, Any] | None = None,
@@ -91,12 +97,13 @@ def fit(
 
     ``model`` is :class:`Trainable`. It is moved to ``device`` (``None``: the best there is), trained in
     training mode and left in evaluation mode. ``batches`` is gone through again and again; each batch is a
-    tensor or a tuple of tensors, with the examples along the first dimension.
+    tensor or a tuple of tensors, with the examples along the first dimension. With ``precision="bfloat16"``
+    matrix products and convolutions are computed in it (autocast); weights and losses stay in float32.
 
     The run's random numbers depend on ``seed`` alone; the global random state is left as it was. Every
     ``log_every`` steps the mean of each term goes into the history, every ``evaluate_every`` steps what
     ``evaluate(model)`` returns, called in evaluation mode, without gradients, with the same random numbers
-    each time.
+    each time. ``on_record`` is called with each such row; it must not draw from the global random state.
 
     With ``out``, that folder gets ``config.json`` (``settings``, JSON values), ``metrics.jsonl`` (the
     history) and a checkpoint every ``checkpoint_every`` steps (0: none) and at the end. A run that finds a
@@ -104,39 +111,61 @@ def fit(
     ``batches`` has a ``state_dict()``, as ``gm_lib.data.Batches`` has, it goes on as if it had never
     stopped. Without ``out`` nothing is written.
 
-    Ctrl-C (a notebook's stop button) ends the run after the step it is in, saves, and returns the history so
-    far; a second one does not wait for the step.
+    Ctrl-C (a notebook's stop button) and SIGTERM end the run after the step it is in, save, and return the
+    history so far. A second Ctrl-C does not wait for the step; then nothing new is saved.
+
+    Started by ``torchrun``, the processes train one model: each takes its rows of every batch, and of the
+    noise that the model draws with ``gm_lib.parallel.randn``, and gradients are averaged. All must be given
+    the same model, batches and arguments. The first one writes into ``out``, which all must see, and calls
+    ``evaluate`` and ``on_record``.
 
     Raises ``TypeError`` for a model, batch or term of the wrong kind; ``ValueError`` for arguments out of
     range, no batches, and a checkpoint of other settings or another model; ``FloatingPointError`` naming step
-    and term when a value is not finite; ``OSError`` when ``out`` cannot be written.
+    and term, or weight, when a value is not finite; ``OSError`` when ``out`` cannot be written, or another
+    run is writing there.
     """
     _check_arguments(model, steps, checkpoint_every, log_every, evaluate, evaluate_every)
-    all_settings = _json_values({"seed": seed, "log_every": log_every, **(settings or {})})
-    folder = Path(out) if out is not None else None
+    choose("precision", precision, PRECISIONS)
+    all_settings = json_values(
+        {"seed": seed, "log_every": log_every, "precision": precision, **(settings or {})}
+    )
+    where = runtime.device(device)
     with contextlib.ExitStack() as stack:
         stack.enter_context(runtime.forked_rng(seed))
-        run = _start(model, batches, runtime.device(device), all_settings, folder, resume)
+        parallel.join(where)
+        folder = _opened(Path(out), stack) if out is not None else None
+        run = _start(model, batches, where, all_settings, folder, resume, on_record)
         if run.step >= steps:
-            print(f"{folder} has {run.step} steps, {steps} were asked for: nothing is left to do.")
+            _say(f"{folder} has {run.step} steps, {steps} were asked for: nothing is left to do.")
             return run.history
-        stop = stack.enter_context(_interrupt_noted())
+        asked_to_stop = stack.enter_context(interrupts.noted())
         bar = stack.enter_context(
             # Once a second: in a notebook each refresh is a message, and a busy front end drops them.
-            tqdm(total=steps, initial=run.step, disable=not progress, unit="step", mininterval=1.0)
+            tqdm(
+                total=steps,
+                initial=run.step,
+                disable=not (progress and parallel.is_main()),
+                unit="step",
+                mininterval=1.0,
+            )
         )
-        stream = _endless(batches, run.device)
+        parts = stream(batches, run.device)
         first = saved = run.step
+        amid_step, cut_short = False, 0
         model.train()
         run.clock = time.perf_counter()
         try:
-            while run.step < steps and not stop.is_set():
-                batch = next(stream)
+            while run.step < steps and not parallel.any_of(bool(asked_to_stop())):
+                amid_step = True
+                batch = next(parts)
                 if run.step == first:
                     _check_batch(model, batch)
-                _note(run, run.model.update(batch, run.optimizers, run.step + 1))
+                with parallel.sharing(), _autocast(where, precision):
+                    terms = run.model.update(batch, run.optimizers, run.step + 1)
+                _note(run, terms)
                 run.step += 1
-                run.history.images += _examples(batch)
+                run.history.images += count_examples(batch) * parallel.size()
+                amid_step = False
                 bar.update()
                 if run.step % log_every == 0:
                     row = _mean_since_record(run, log_every)
@@ -146,21 +175,39 @@ def fit(
                     _mean_since_record(run, run.pending)
                     _add(run, _evaluation(run, evaluate, seed))
                     run.clock = time.perf_counter()
-                if folder and checkpoint_every and run.step % checkpoint_every == 0:
-                    _save(run, folder)
+                if checkpoint_every and run.step % checkpoint_every == 0:
+                    _save(run)
                     saved = run.step
         except KeyboardInterrupt:
-            pass
-        if folder and saved < run.step:
-            _save(run, folder)
-        run.history.interrupted = run.step < steps
+            cut_short = signal.SIGINT
+        if saved < run.step and not amid_step:
+            _save(run)
+            saved = run.step
         if run.pending:
             _add(run, _mean_since_record(run, run.pending))
+        if run.step < steps:  # the last case: another process was asked
+            run.history.interrupted = int(cut_short or asked_to_stop() or signal.SIGTERM)
+        parallel.copy_from_main(model)
     model.eval()
     if run.history.interrupted:
-        how = f"Run it again to go on from {folder}." if folder else "Nothing was saved, as there is no out=…"
-        print(f"Stopped after {run.step} of {steps} steps. {how}")
+        how = "Nothing was saved, as there is no out=…"
+        if folder:
+            how = f"Run it again to go on from {folder}{f', step {saved}' if saved < run.step else ''}."
+        _say(f"Stopped after {run.step} of {steps} steps. {how}")
     return run.history
+
+
+def _opened(folder: Path, stack: contextlib.ExitStack) -> Path:
+    """Make the run's folder if need be, and keep other runs out of it until ``stack`` is left."""
+    try:
+        if parallel.is_main():
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(folder))
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    return folder
 
 
 def _start(
@@ -170,34 +217,38 @@ def _start(
     settings: dict[str, Any],
     folder: Path | None,
     resume: bool,
+    on_record: Callable[[Row], None] | None,
 ) -> _Run:
     """Return a run before its first step, or where the checkpoint in ``folder`` left it."""
     found = latest_checkpoint(folder) if folder and resume else None
+    if found != parallel.from_main(found):
+        raise ValueError(f"process {parallel.rank()} finds other checkpoints in {folder} than the first one.")
     checkpoint = load_checkpoint(found) if found else None
     model.to(device)
+    parallel.copy_from_main(model)
     optimizers = model.optimizers()
+    for optimizer in optimizers.values():
+        parallel.average_gradients(optimizer)
     window = torch.zeros(settings["log_every"], 0, device=device)
-    recorded = settings | _optimizer_settings(optimizers)
-    run = _Run(model, optimizers, batches, device, recorded, folder, History(), 0, window)
+    recorded = settings | optimizer_settings(optimizers)
+    writes = folder if parallel.is_main() else None
+    on_record = on_record if parallel.is_main() else None
+    run = _Run(model, optimizers, batches, device, recorded, writes, on_record, History(), 0, window)
     if checkpoint:
         _go_on(run, checkpoint)
-    if folder:
+    if writes:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            replace_file(folder / "config.json", (json.dumps(settings, indent=1) + "\n").encode())
-            replace_file(folder / "metrics.jsonl", "".join(map(_json_line, run.history.rows)).encode())
+            replace_file(writes / "config.json", (json.dumps(settings, indent=1) + "\n").encode())
+            replace_file(writes / "metrics.jsonl", "".join(map(_json_line, run.history.rows)).encode())
         except OSError as error:
-            message = (
-                f"cannot write into the folder {folder}: {error.strerror or error}. Choose another out=…"
-            )
-            raise type(error)(error.errno, message) from error
+            raise _cannot_write(writes, error) from error
     return run
 
 
 def _go_on(run: _Run, checkpoint: Checkpoint) -> None:
     """Put ``run`` where ``checkpoint`` left it, or refuse (``ValueError``)."""
     state = checkpoint.state
-    _refuse_other_settings(checkpoint.path, state["settings"], run.settings)
+    refuse_other_settings(checkpoint.path, state["settings"], run.settings)
     if (state["batches"] is not None) != hasattr(run.batches, "load_state_dict"):
         raise ValueError(f"{checkpoint.path} was made with another kind of batches than these.")
     put_weights(run.model, checkpoint.weights, checkpoint.path)
@@ -209,12 +260,20 @@ def _go_on(run: _Run, checkpoint: Checkpoint) -> None:
     run.history, run.step = History(**state["history"]), checkpoint.step
     run.window = state["window"].to(run.device)
     run.model.eval()
-    print(f"Going on from {checkpoint.path}.")
+    _say(f"Going on from {checkpoint.path}.")
+    if state["processes"] != parallel.size():
+        _say(
+            f"It was trained by {state['processes']} process(es), now by {parallel.size()}: the same "
+            "training, but sums are rounded differently, and batch norm looks at other parts of a batch."
+        )
 
 
-def _save(run: _Run, folder: Path) -> None:
-    """Save the run as it is after its current step, unless a term of the steps before is not finite."""
+def _save(run: _Run) -> None:
+    """Save the run as it is after its current step, unless a term before it or a weight is not finite."""
     _mean_since_record(run, run.pending)
+    _check_weights(run)
+    if run.folder is None:
+        return
     state = {
         "settings": run.settings,
         "optimizers": {name: optimizer.state_dict() for name, optimizer in run.optimizers.items()},
@@ -222,8 +281,9 @@ def _save(run: _Run, folder: Path) -> None:
         "rng": runtime.rng_state(),
         "history": dataclasses.asdict(run.history),
         "window": run.window.cpu(),
+        "processes": parallel.size(),
     }
-    save_checkpoint(folder, run.model, step=run.step, state=state)
+    save_checkpoint(run.folder, run.model, step=run.step, state=state)
     run.clock = time.perf_counter()
 
 
@@ -259,7 +319,7 @@ def _mean_since_record(run: _Run, count: int) -> Row:
     """
     if count == 0:
         return {}
-    values = run.window[:count].cpu().double().numpy()
+    values = parallel.mean(run.window[:count]).cpu().double().numpy()
     now = time.perf_counter()
     run.history.seconds += now - run.clock
     run.clock = now
@@ -273,12 +333,24 @@ def _mean_since_record(run: _Run, count: int) -> Row:
     return {"step": run.step, **dict(zip(terms, values.mean(axis=0).tolist(), strict=True))}
 
 
+def _check_weights(run: _Run) -> None:
+    """Raise ``FloatingPointError`` naming a weight that is not finite: losses may be, and a gradient not."""
+    for name, value in run.model.state_dict().items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise FloatingPointError(
+                f"step {run.step}: {name!r} of the model is not finite, though the losses so far are, so a "
+                "gradient was not. Training has stopped; nothing after the last checkpoint was saved. Look "
+                "for sqrt(0), 0 · log(0) and norms of zero."
+            )
+
+
 def _evaluation(run: _Run, evaluate: Evaluate, seed: int) -> Row:
     """Call ``evaluate`` in such a way that training goes on as if it had not been called."""
     training = [module for module in run.model.modules() if module.training]
     run.model.eval()
     with torch.no_grad(), runtime.forked_rng(seed):
-        values = {name: float(value) for name, value in evaluate(run.model).items()}
+        found = evaluate(run.model) if parallel.is_main() else {}
+        values = parallel.from_main({name: float(value) for name, value in found.items()})
     for module in training:
         module.training = True
     for name, value in values.items():
@@ -290,47 +362,24 @@ def _evaluation(run: _Run, evaluate: Evaluate, seed: int) -> Row:
 
 
 def _add(run: _Run, row: Row) -> None:
-    """Add a record to the history and to ``metrics.jsonl``."""
+    """Add a record to the history and to ``metrics.jsonl``, and tell who asked to be told."""
     run.history.rows.append(row)
     if run.folder:
         with (run.folder / "metrics.jsonl").open("a") as file:
             file.write(_json_line(row))
+    if run.on_record:
+        run.on_record(dict(row))
 
 
-def _endless(batches: Iterable[Any], device: torch.device) -> Iterator[Any]:
-    """Yield the batches, on the device, over and over."""
-    while True:
-        count = 0
-        for count, batch in enumerate(batches, start=1):  # noqa: B007 (it is looked at after the loop)
-            yield _on_device(batch, device)
-        if count == 0:
-            raise ValueError(
-                "there are no (more) batches. Give something with batches in it that can be gone through "
-                "again (gm_lib.data.Batches, a DataLoader, a list), or a generator that does not end."
-            )
-
-
-def _on_device(batch: Any, device: torch.device) -> Any:
-    """Return a tensor or the tensors of a tuple on the device; other things are left as they are."""
-    if isinstance(batch, Tensor):
-        return batch.to(device, non_blocking=True)
-    if isinstance(batch, (tuple, list)):
-        parts = [_on_device(part, device) for part in batch]
-        return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
-    return batch
-
-
-def _examples(batch: Any) -> int:
-    """Return the number of examples in a batch: the length of its first tensor."""
-    first = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
-    kind = type(first).__name__
-    if not isinstance(first, Tensor) or first.dim() == 0:
-        raise TypeError(f"a batch must be a tensor of examples, or a tuple that starts with one, not {kind}.")
-    return len(first)
+def _autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
+    """Return the context in which a model computes in ``precision``."""
+    if precision == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
 
 
 def _check_batch(model: Any, batch: Any) -> None:
-    if _examples(batch) == 0:
+    if count_examples(batch) == 0:
         raise ValueError("the first batch is empty.")
     if hasattr(model, "check"):
         with runtime.forked_rng():
@@ -354,56 +403,14 @@ def _check_arguments(
         raise ValueError("evaluate and evaluate_every go together: give both or neither.")
 
 
-def _json_values(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings as JSON gives them back, tuples as lists; ``TypeError`` if it cannot hold one."""
-    for name, value in settings.items():
-        try:
-            json.dumps(value, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"the setting {name!r} is not a JSON value: {value!r}.") from error
-    return json.loads(json.dumps(settings))
+def _cannot_write(folder: Path, error: OSError) -> OSError:
+    message = f"cannot write into the folder {folder}: {error.strerror or error}. Choose another out=…"
+    return type(error)(error.errno, message)
 
 
-def _optimizer_settings(optimizers: Mapping[str, Optimizer]) -> dict[str, Any]:
-    """Return the numbers that the optimizers were made with, such as ``optimizers.adam.lr``."""
-    return {
-        f"optimizers.{name}.{key}": value
-        for name, optimizer in optimizers.items()
-        for key, value in {"kind": type(optimizer).__name__, **optimizer.defaults}.items()
-        if isinstance(value, (int, float, str, tuple)) and not isinstance(value, bool)
-    }
-
-
-def _refuse_other_settings(source: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    """Raise ``ValueError`` naming the settings that differ: a run in two ways would be neither."""
-    absent = "not set"
-    pairs = {name: (old.get(name, absent), new.get(name, absent)) for name in {**old, **new}}
-    changed = [f"{name} was {was!r} and is now {now!r}" for name, (was, now) in pairs.items() if was != now]
-    if changed:
-        raise ValueError(
-            f"{source} was made with other settings: {'; '.join(changed)}. "
-            "Go on with the old ones, choose another out=…, or start over with resume=False."
-        )
-
-
-@contextlib.contextmanager
-def _interrupt_noted() -> Iterator[threading.Event]:
-    """Let the first Ctrl-C set an event, so that the step is finished first; the second one raises."""
-    stop, usual = threading.Event(), signal.default_int_handler
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) != usual:
-        yield stop  # only the main thread is told of Ctrl-C, and another program's own handling is left alone
-        return
-
-    def note(number: int, frame: Any) -> None:
-        if stop.is_set():
-            usual(number, frame)
-        stop.set()
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, usual)
+def _say(message: str) -> None:
+    if parallel.is_main():
+        print(message)
 
 
 def _json_line(row: Row) -> str:

@@ -12,6 +12,7 @@ from torch.distributions import Normal, kl_divergence
 from torch.optim import Adam, Optimizer
 
 from gm_lib.networks import check_labels, mlp, one_hot
+from gm_lib.parallel import randn
 from gm_lib.vae.bounds import log_importance_weights
 from gm_lib.vae.likelihoods import Likelihood
 from gm_lib.vae.likelihoods import likelihood as _likelihood
@@ -132,7 +133,7 @@ class VAE(nn.Module):
     def elbo_terms(self, x: Tensor, y: Tensor | None = None) -> ElboTerms:
         """Return the terms of the ELBO for each example, with one draw from q(z | x) that gradients pass."""
         q = self.encode(x, y)
-        z = q.rsample()
+        z = q.mean + q.stddev * randn(q.mean.shape, device=q.mean.device, dtype=q.mean.dtype)
         return ElboTerms(
             reconstruction=-self.likelihood.log_prob(x, self.decode(z, y)), kl=kl_divergence(q, self.prior)
         )

@@ -162,7 +162,12 @@ def test_out_holds_settings_metrics_and_one_checkpoint(tmp_path: Path) -> None:
         "config.json",
         "metrics.jsonl",
     ]
-    assert json.loads((out / "config.json").read_text()) == {"seed": 0, "log_every": 10, "sizes": [3, 4]}
+    assert json.loads((out / "config.json").read_text()) == {
+        "seed": 0,
+        "log_every": 10,
+        "precision": "float32",
+        "sizes": [3, 4],
+    }
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert rows == history.rows
     assert [row["step"] for row in rows] == [10, 20, 25, 30, 40, 50, 50, 60]
@@ -471,7 +476,7 @@ def test_ctrl_c_finishes_the_step_and_the_run_can_go_on_as_if_it_had_not_been(
     assert f"Stopped after 33 of 60 steps. Run it again to go on from {tmp_path / 'stopped'}." in (
         capsys.readouterr().out
     )
-    assert stopped.interrupted
+    assert stopped.interrupted == signal.SIGINT
     assert stopped.steps.tolist() == [10, 20, 30, 33]
     assert not train(NoisyModel(), out=tmp_path / "stopped", steps=33).interrupted
     resumed = train(NoisyModel(), out=tmp_path / "stopped")
@@ -482,15 +487,20 @@ def test_ctrl_c_finishes_the_step_and_the_run_can_go_on_as_if_it_had_not_been(
 
 
 @pytest.mark.parametrize("interrupt", [raise_interrupt, lambda: (ctrl_c(), ctrl_c())])
-def test_an_interrupt_amid_a_step_keeps_the_steps_before_it(
+def test_an_interrupt_amid_a_step_goes_on_from_the_checkpoint_before_as_if_it_had_not_been(
     interrupt: Callable[[], None], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    history = train(interrupting(NoisyModel(), 33, interrupt), out=tmp_path)
-    assert history.interrupted
+    straight = train(NoisyModel(), out=tmp_path / "straight")
+    out = tmp_path / "stopped"
+    history = train(interrupting(NoisyModel(), 33, interrupt), out=out, checkpoint_every=20)
+    assert history.interrupted == signal.SIGINT
     assert history.steps.tolist() == [10, 20, 30, 32]
-    assert "Stopped after 32 of 60 steps" in capsys.readouterr().out
-    assert latest_checkpoint(tmp_path) == tmp_path / "checkpoint-0000032"
-    assert train(NoisyModel(), out=tmp_path).steps.tolist() == [10, 20, 30, 40, 50, 60]
+    assert f"Stopped after 32 of 60 steps. Run it again to go on from {out}, step 20." in (
+        capsys.readouterr().out
+    )
+    assert latest_checkpoint(out) == out / "checkpoint-0000020"
+    assert train(NoisyModel(), out=out).rows == straight.rows
+    assert_same_state(checkpointed(out), checkpointed(tmp_path / "straight"))
 
 
 def test_an_interrupt_without_out_returns_the_history_and_says_that_nothing_is_saved(
@@ -530,6 +540,48 @@ def test_fit_runs_in_a_thread_that_gets_no_signals() -> None:
     thread.start()
     thread.join()
     assert results[0].steps.tolist() == [5]
+
+
+# Precision and onlookers
+
+
+class Matmul(Scripted):
+    """A model that says in which type its matrix product was computed."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda step: {"bytes": torch.tensor(float(self.product().element_size()))})
+
+    def product(self) -> Tensor:
+        return self.weight[None] @ self.weight[:, None]
+
+
+@pytest.mark.parametrize(("precision", "size"), [("float32", 4), ("bfloat16", 2)])
+def test_precision_is_that_of_matrix_products_while_weights_stay_in_float32(
+    precision: str, size: int
+) -> None:
+    model = Matmul()
+    history = train(model, steps=10, precision=precision)
+    assert history["bytes"].tolist() == [size]
+    assert model.weight.dtype == torch.float32
+
+
+def test_another_precision_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="unknown precision 'bfloat61'; did you mean 'bfloat16'"):
+        train(NoisyModel(), precision="bfloat61")
+
+
+def test_every_record_is_told_as_it_is_written_and_changes_nothing(tmp_path: Path) -> None:
+    told: list[dict[str, float]] = []
+    lines: list[int] = []
+
+    def listen(row: dict[str, float]) -> None:
+        told.append(dict(row))
+        lines.append(len((tmp_path / "metrics.jsonl").read_text().splitlines()))
+        row.clear()
+
+    history = train(NoisyModel(), out=tmp_path, evaluate=evaluate, evaluate_every=20, on_record=listen)
+    assert told == history.rows == train(NoisyModel(), evaluate=evaluate, evaluate_every=20).rows
+    assert lines == list(range(1, len(told) + 1))
 
 
 # Places that cannot be written

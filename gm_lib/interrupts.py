@@ -1,0 +1,44 @@
+"""Being asked to stop: by Ctrl-C, by a notebook's stop button, by a batch system that ends a job."""
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from gm_lib import parallel
+
+
+@contextlib.contextmanager
+def noted() -> Iterator[Callable[[], int]]:
+    """Note the first Ctrl-C (SIGINT) or SIGTERM instead of stopping at once.
+
+    Gives a function that returns the signal's number, 0 while there was none. A second signal does not wait:
+    it raises ``KeyboardInterrupt`` or, as SIGTERM, ``SystemExit``. Among several processes it is ignored:
+    ``torchrun`` passes each signal on, and the keyboard's reaches every process too.
+
+    Signals reach the main thread alone, and another program's own handling of them is left as it is.
+    """
+    got = 0
+    usual: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    ours = [number for number, handler in usual.items() if signal.getsignal(number) == handler]
+    if threading.current_thread() is not threading.main_thread():
+        ours = []
+
+    def note(number: int, frame: Any) -> None:
+        nonlocal got
+        if not got or parallel.size() > 1:
+            got = got or number
+        elif number == signal.SIGINT:
+            signal.default_int_handler(number, frame)
+        else:
+            sys.exit(128 + number)
+
+    for number in ours:
+        signal.signal(number, note)
+    try:
+        yield lambda: got
+    finally:
+        for number in ours:
+            signal.signal(number, usual[number])
