@@ -111,7 +111,7 @@ def script_in_our_loop(x: Tensor, clock: Clock, *, seed: int) -> nn.Module:
 
 def torchgan(x: Tensor, clock: Clock, *, seed: int) -> nn.Module:
     """Train with torchgan's trainer, its losses, and our networks in its classes."""
-    # The stated line. torchgan needs torchvision for its pictures alone, and asks it for an argument that is gone.
+    # The stated line: torchgan uses torchvision for pictures alone, and asks it for an argument that is gone.
     sys.modules["torchvision"] = MagicMock()
 
     from torchgan.losses import MinimaxDiscriminatorLoss, MinimaxGeneratorLoss

@@ -61,7 +61,7 @@ def ours(
     model = digit_vae(latent_dim=LATENT, hidden=width, lr=LEARNING_RATE)
     grey = mnist().train.x[: len(x)] if dynamic else x
     batches = Batches(grey, batch_size=batch, seed=seed, device="cpu", dynamic_binarization=dynamic)
-    in_our_loop(model, batches, clock, seed, **({} if precision == "float32" else {"precision": precision}))
+    in_our_loop(model, batches, clock, seed, precision=precision)
     return model
 
 
@@ -241,9 +241,7 @@ def lightning(x: Tensor, clock: Clock, *, seed: int) -> VAE:
     model = digit_vae(latent_dim=LATENT, hidden=WIDTH, lr=LEARNING_RATE)
     loader = DataLoader(TensorDataset(x), batch_size=BATCH, shuffle=True)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = L.Trainer(
-            accelerator="cpu", max_epochs=1_000, default_root_dir=folder, callbacks=[Tick()]
-        )
+        trainer = L.Trainer(accelerator="cpu", max_epochs=1_000, default_root_dir=folder, callbacks=[Tick()])
         with clock:
             trainer.fit(Module(model), loader)
     return model

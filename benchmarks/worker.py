@@ -24,7 +24,7 @@ class Worker:
 
     def __init__(self, name: str, threads: int) -> None:
         self.name = name
-        self._log = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")
+        self._log = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")  # noqa: SIM115 (close() does)
         counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker"],
@@ -48,7 +48,9 @@ class Worker:
         line = self._process.stdout.readline()
         if not line:
             self._log.seek(0)
-            raise WorkerError(f"{self.name} ended before it answered. It printed:\n{self._log.read()[-2000:]}")
+            raise WorkerError(
+                f"{self.name} ended before it answered. It printed:\n{self._log.read()[-2000:]}"
+            )
         answer = json.loads(line)
         if "error" in answer:
             raise WorkerError(f"{self.name} failed in {function}:\n{answer['error']}")
