@@ -42,14 +42,15 @@ test: $(READY) ## run the unit tests, then every notebook from top to bottom
 test-site: $(READY) ## open the built pages in Chromium, with the network off (after: make book)
 	$(PY) -m pytest -m site tests/site
 
-# torchgan asks for a torchvision that fits the torch which is here, and uses it for pictures alone.
-bench: ## measure speed and quality beside other libraries: ten minutes on a quiet machine
-	@test -f $(BENCH)/.ready || $(PYTHON) -m venv $(BENCH)
-	@test $(BENCH)/.ready -nt benchmarks/requirements.txt || { \
-	  $(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt && \
-	  $(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps torchgan==0.1.0 -e . && \
-	  touch $(BENCH)/.ready; }
+bench: $(BENCH)/.ready ## measure speed and quality beside other libraries: ten minutes on a quiet machine
 	$(BENCH)/bin/python -m benchmarks
+
+# torchgan asks for a torchvision that fits the torch which is here, and uses it for pictures alone.
+$(BENCH)/.ready: benchmarks/requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps torchgan==0.1.0 -e .
+	@touch $(BENCH)/.ready
 
 notebooks: $(READY) ## derive notebooks/ from book/chapters/
 	$(PY) tools/make_notebooks.py

@@ -50,7 +50,7 @@ def fingerprint() -> str:
 def record(measured: Measured, seconds: float) -> dict[str, Any]:
     """Return what results/benchmarks.json holds: every value of every round, and how it was measured."""
     return {
-        "command": "make bench",
+        "command": "`make bench`",
         "hardware": hardware(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",

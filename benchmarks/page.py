@@ -55,8 +55,8 @@ def page(record: dict[str, Any]) -> str:
 
 def _run(record: dict[str, Any]) -> Iterator[str]:
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-    yield f"This run: {record['hardware']}; {record['date']}. Versions: {versions}. Every value of every"
-    yield f"round is in [`{RECORD}`](../{RECORD}).\n"
+    yield f"This run: {record['command']}; {record['hardware']}; {record['date']}. Versions: {versions}."
+    yield f"Every value of every round is in [`{RECORD}`](../{RECORD}).\n"
 
 
 def _gates(measured: Measured) -> Iterator[str]:
@@ -207,6 +207,9 @@ def figure(record: dict[str, Any]) -> bytes:
             axis.fill_between(x, low, high, color="#0072b2", alpha=0.2, linewidth=0)
             axis.plot(x, [each.median for each in found], "o-", color="#0072b2", markersize=3)
             axis.set(xscale="log", xlabel=title, title=unit)
+            shown = [x[0], x[len(x) // 2], x[-1]]
+            axis.set_xticks(shown, [f"{tick:,}" for tick in shown])
+            axis.minorticks_off()
             if title.startswith("draws"):
                 axis.set_yscale("log")
             else:
