@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
+BENCH := .venv-bench
 PORT ?= 8000
 WORKERS ?= 2
 ifneq ($(GM_DATA),)
@@ -13,7 +14,7 @@ export GM_DATA := $(abspath $(GM_DATA))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test test-site notebooks lint format lock serve clean
+.PHONY: help setup book test test-site bench notebooks lint format lock serve clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +42,16 @@ test: $(READY) ## run the unit tests, then every notebook from top to bottom
 test-site: $(READY) ## open the built pages in Chromium, with the network off (after: make book)
 	$(PY) -m pytest -m site tests/site
 
+bench: $(BENCH)/.ready ## measure speed and quality beside other libraries: ten minutes on a quiet machine
+	$(BENCH)/bin/python -m benchmarks
+
+# torchgan asks for a torchvision that fits the torch which is here, and uses it for pictures alone.
+$(BENCH)/.ready: benchmarks/requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps torchgan==0.1.0 -e .
+	@touch $(BENCH)/.ready
+
 notebooks: $(READY) ## derive notebooks/ from book/chapters/
 	$(PY) tools/make_notebooks.py
 
@@ -50,6 +61,7 @@ lint: $(READY) ## check format, style, types and that what is made from sources 
 	$(VENV)/bin/mypy
 	$(PY) tools/make_notebooks.py --check
 	$(PY) tools/make_results_page.py --check
+	$(PY) -m benchmarks.page --check
 
 format: $(READY) ## format the code, the chapters' too, and mend what can be mended
 	$(PY) tools/format_chapters.py
@@ -65,6 +77,10 @@ lock: ## resolve requirements.txt anew, one file for all platforms
 	  --extra book --extra test --no-annotate --custom-compile-command 'make lock' \
 	  $$(for p in $(CUDA_PACKAGES); do printf ' --no-emit-package %s' $$p; done) \
 	  --constraint - pyproject.toml --output-file requirements.txt
+	echo 'torch==2.13.0' | $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	  --extra bench --no-annotate --custom-compile-command 'make lock' \
+	  $$(for p in $(CUDA_PACKAGES); do printf ' --no-emit-package %s' $$p; done) \
+	  --constraint - --constraint requirements.txt pyproject.toml --output-file benchmarks/requirements.txt
 	rm -rf $(VENV)-lock
 
 CUDA_PACKAGES := triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cccl nvidia-cuda-crt \

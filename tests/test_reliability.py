@@ -12,7 +12,7 @@ PAGE = (ROOT / "book/reliability.md").read_text("utf-8")
 
 
 @functools.cache
-def tests_by_name() -> dict[str, Path]:
+def by_name() -> dict[str, Path]:
     """Return the file of each test of the library."""
     return {
         node.name: path
@@ -36,7 +36,7 @@ def pieces(message: str) -> list[str]:
 def test_every_test_that_the_page_names_is_there() -> None:
     named = set(re.findall(r"`(test_\w+)`", PAGE))
     assert len(named) > 20
-    assert named - tests_by_name().keys() == set()
+    assert named - by_name().keys() == set()
     assert {test for _, test in rows()} <= named
 
 
@@ -50,6 +50,6 @@ def test_every_message_that_the_page_quotes_can_be_said(message: str) -> None:
     ("messages", "test"), rows(), ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_the_test_of_a_row_looks_for_its_messages(messages: list[str], test: str) -> None:
-    looked_for = tests_by_name()[test].read_text("utf-8").replace("\\", "")
+    looked_for = by_name()[test].read_text("utf-8").replace("\\", "")
     for message in messages:
         assert any(piece.strip(" .:,") in looked_for for piece in pieces(message)), message

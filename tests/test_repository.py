@@ -209,37 +209,54 @@ def test_code_and_text_have_their_licences():
 # --- the lock
 
 
-def locked() -> dict[str, Requirement]:
-    lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
+# The extras that each lock serves. The peers of the benchmarks have an environment of their own.
+LOCKS = {"requirements.txt": ("book", "test"), "benchmarks/requirements.txt": ("bench",)}
+
+
+def locked(lock: str) -> dict[str, Requirement]:
+    lines = (ROOT / lock).read_text("utf-8").splitlines()
     requirements = [Requirement(line) for line in lines if line and not line.startswith("#")]
     return {canonicalize_name(requirement.name): requirement for requirement in requirements}
 
 
-def direct_dependencies() -> Iterator[Requirement]:
-    groups = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+def direct_dependencies(*extras: str) -> Iterator[Requirement]:
+    groups = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][extra] for extra in extras)]
     for requirement in (Requirement(line) for group in groups for line in group):
         if canonicalize_name(requirement.name) != PROJECT["name"]:
             yield requirement
 
 
-def test_the_lock_pins_every_direct_dependency_within_its_bounds():
-    pins = locked()
-    for wanted in direct_dependencies():
+def test_every_extra_has_a_lock():
+    assert sorted(extra for extras in LOCKS.values() for extra in extras) == sorted(
+        PROJECT["optional-dependencies"]
+    )
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_lock_pins_every_direct_dependency_within_its_bounds(lock):
+    pins = locked(lock)
+    for wanted in direct_dependencies(*LOCKS[lock]):
         pin = pins.get(canonicalize_name(wanted.name))
-        assert pin is not None, f"{wanted.name} is not in requirements.txt: run make lock"
+        assert pin is not None, f"{wanted.name} is not in {lock}: run make lock"
         version = str(pin.specifier).removeprefix("==")
         assert wanted.specifier.contains(version), f"{pin} is outside {wanted}: run make lock"
 
 
-def test_the_lock_pins_one_version_of_each_package():
-    assert [
-        str(pin) for pin in locked().values() if not re.fullmatch(r"==[\w.!+]+", str(pin.specifier))
-    ] == []
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_lock_pins_one_version_of_each_package(lock):
+    pins = locked(lock).values()
+    assert [str(pin) for pin in pins if not re.fullmatch(r"==[\w.!+]+", str(pin.specifier))] == []
 
 
-def test_the_lock_names_no_place_to_download_from():
-    lock = (ROOT / "requirements.txt").read_text("utf-8")
-    assert re.findall(r"^\s*-.*|\w+://\S*|@.*", lock, flags=re.MULTILINE) == []
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_lock_names_no_place_to_download_from(lock):
+    text = (ROOT / lock).read_text("utf-8")
+    assert re.findall(r"^\s*-.*|\w+://\S*|@.*", text, flags=re.MULTILINE) == []
+
+
+def test_the_locks_agree_where_they_pin_the_same_package():
+    first, second = map(locked, LOCKS)
+    assert {name: pin for name, pin in first.items() if name in second and pin != second[name]} == {}
 
 
 def test_running_notebooks_needs_no_package_of_the_book_or_the_tests():
@@ -284,8 +301,13 @@ def test_the_library_imports_only_what_it_asks_to_be_installed():
 
 
 def test_tools_book_and_tests_import_only_what_the_extras_ask_for():
-    wanted = {canonicalize_name(requirement.name) for requirement in direct_dependencies()}
+    wanted = {canonicalize_name(requirement.name) for requirement in direct_dependencies("book", "test")}
     assert imported_packages("tools", "book/_ext", "tests") - wanted == set()
+
+
+def test_the_benchmarks_import_only_what_their_extra_asks_for():
+    wanted = {canonicalize_name(requirement.name) for requirement in direct_dependencies("bench")}
+    assert imported_packages("benchmarks") - wanted == set()
 
 
 # --- commands

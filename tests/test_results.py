@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import benchmarks.page
 import make_results_page
 from chapters import ROOT, chapter_paths
 from gm_lib.pretrained import card
@@ -11,8 +12,8 @@ from measure import CLAIMS
 from quoted_numbers import misquoted, unmeasured, without_literal
 from records import paths, read, read_all
 
-MADE = ROOT / make_results_page.PAGE
-PAGES = [ROOT / "README.md", *(path for path in sorted((ROOT / "book").glob("*.md")) if path != MADE)]
+MADE = {ROOT / make_results_page.PAGE, ROOT / benchmarks.page.PAGE}
+PAGES = [ROOT / "README.md", *(path for path in sorted((ROOT / "book").glob("*.md")) if path not in MADE)]
 
 # What looks measured and is not: definitions, sizes, somebody's imagined answer. A passage for each, as it is
 # written; nothing that a run gave, and nothing that could be an assertion in a cell, belongs here.

@@ -18,6 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = "results"
+BENCHMARKS = "benchmarks.json"  # no record: it has a page of its own, by benchmarks/page.py
 
 SHARE = "share"  # the unit of shares and ratios: kept as fractions, shown in per cent
 DIGITS = 6  # significant digits that are kept of a number
@@ -124,7 +125,8 @@ def as_json(record: Record) -> str:
 
 def paths(root: Path = ROOT) -> list[Path]:
     """Return the records' files, in the order of their names."""
-    return sorted(path for path in (root / FOLDER).glob("*.json") if not path.name.startswith("."))
+    files = (root / FOLDER).glob("*.json")
+    return sorted(path for path in files if not path.name.startswith(".") and path.name != BENCHMARKS)
 
 
 def read_all(root: Path = ROOT) -> dict[str, Record]:

@@ -78,14 +78,18 @@ class Batches:
     def __next__(self) -> Batch:
         if self._step == self.steps_per_epoch:
             self._start_epoch()
-        chosen: slice | Tensor = slice(self._step * self.batch_size, (self._step + 1) * self.batch_size)
-        if self._order is not None:
-            chosen = self._order[chosen]
+        chosen = slice(self._step * self.batch_size, (self._step + 1) * self.batch_size)
         self._step += 1
-        x = self.x[chosen]
+        x = self._take(self.x, chosen)
         if self.dynamic_binarization:
             x = binarize(x, self._generator, validate=False)  # checked once, on construction
-        return Batch(x, None if self.y is None else self.y[chosen])
+        return Batch(x, None if self.y is None else self._take(self.y, chosen))
+
+    def _take(self, data: Tensor, chosen: slice) -> Tensor:
+        """Return the examples at these places of the epoch's order."""
+        if self._order is None:
+            return data[chosen]
+        return data.index_select(0, self._order[chosen])  # whole rows at a time: data[order] is slower
 
     def _start_epoch(self) -> None:
         """Draw the order of the coming epoch; the generator's state before it is enough to draw it again."""
@@ -142,7 +146,10 @@ def binarize(x: Tensor, generator: torch.Generator | None = None, *, validate: b
     """
     if validate:
         _check_unit_interval(x)
-    return torch.bernoulli(x, generator=generator)
+    # One number a pixel, in float32 at least; torch.bernoulli draws in float64, which takes longer.
+    precise = torch.promote_types(x.dtype, torch.float32)
+    u = torch.rand(x.shape, generator=generator, device=x.device, dtype=precise)
+    return u.lt_(x).to(x.dtype)
 
 
 def dequantize(x: Tensor, levels: int = 256, generator: torch.Generator | None = None) -> Tensor:

@@ -91,14 +91,15 @@ class Likelihood(nn.Module):
 class Bernoulli(Likelihood):
     """Binary pixels. ``params`` are logits: p(x = 1) = sigmoid(params). Probabilities in nats."""
 
-    def _log_prob_of_values(self, x: Tensor, params: Tensor) -> Tensor:
-        (logits,) = params
-        return -F.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none")
+    def log_prob(self, x: Tensor, params: Tensor) -> Tensor:
+        """Return log p(x | params) per example in nats: (*lead,)."""
+        # The sign comes last, when there is one number an example: each pass over all pixels counts here.
+        values = F.binary_cross_entropy_with_logits(params, x.expand_as(params), reduction="none")
+        return -values.flatten(-len(self.event_shape)).sum(-1)
 
     def mean(self, params: Tensor) -> Tensor:
         """Return p(x = 1)."""
-        (logits,) = self._split(params)
-        return logits.sigmoid()
+        return params.sigmoid()
 
     def sample(self, params: Tensor, generator: Generator | None = None) -> Tensor:
         """Return zeros and ones."""

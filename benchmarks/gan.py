@@ -1,0 +1,201 @@
+"""The same DCGAN by different hands: 32 channels at 14×14, 32 latent dimensions, batches of 64, float32.
+
+Every contestant gets the same images and a clock, trains until the clock ends it, and returns the generator
+that it would draw samples from, in evaluation mode.
+"""
+
+import functools
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any
+from unittest.mock import MagicMock
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+from torch.utils.data import DataLoader, TensorDataset
+
+from benchmarks.clock import Clock
+from benchmarks.vae import ImagesOneByOne, in_our_loop, mnist
+from gm_lib.data import Batches
+from gm_lib.evaluation import frechet_distance
+from gm_lib.gan import DCGANDiscriminator, DCGANGenerator, digit_gan
+from gm_lib.pretrained import digit_classifier
+from gm_lib.runtime import forked_rng, seed_everything
+
+BATCH, WIDTH, LATENT = 64, 32, 32
+LEARNING_RATE, BETAS = 2e-3, (0.5, 0.999)
+N_TRAIN = 780 * BATCH
+N_SAMPLES = 5_000
+
+
+def ours(x: Tensor, clock: Clock, *, seed: int) -> nn.Module:
+    """Train with gm_lib; samples come from the averaged generator."""
+    model = digit_gan(latent_dim=LATENT, width=WIDTH, lr=LEARNING_RATE)
+    in_our_loop(model, Batches(x, batch_size=BATCH, seed=seed, device="cpu"), clock, seed)
+    return model.averaged.eval()
+
+
+class ScriptGAN(nn.Module):
+    """The two players as a tutorial has them, and its step: labels of ones and zeros, two backward passes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = DCGANGenerator(LATENT, WIDTH)
+        self.discriminator = DCGANDiscriminator(WIDTH)
+
+    def step(self, x: Tensor, adam_g: Optimizer, adam_d: Optimizer) -> tuple[Tensor, Tensor]:
+        """Teach the discriminator, then the generator with the same fakes; return their losses."""
+        real, fake = torch.ones(len(x)), torch.zeros(len(x))
+        self.discriminator.zero_grad()
+        loss_real = F.binary_cross_entropy_with_logits(self.discriminator(x), real)
+        loss_real.backward()
+        fakes = self.generator(torch.randn(len(x), LATENT))
+        loss_fake = F.binary_cross_entropy_with_logits(self.discriminator(fakes.detach()), fake)
+        loss_fake.backward()
+        adam_d.step()
+        self.generator.zero_grad()
+        loss_g = F.binary_cross_entropy_with_logits(self.discriminator(fakes), real)
+        loss_g.backward()
+        adam_g.step()
+        return loss_real + loss_fake, loss_g
+
+    def adams(self, **options: Any) -> tuple[Adam, Adam]:
+        """Return an Adam for the generator and one for the discriminator."""
+        g, d = self.generator.parameters(), self.discriminator.parameters()
+        return (
+            Adam(g, lr=LEARNING_RATE, betas=BETAS, **options),
+            Adam(d, lr=LEARNING_RATE, betas=BETAS, **options),
+        )
+
+
+def script(x: Tensor, clock: Clock, *, seed: int) -> nn.Module:
+    """Train with the loop of a tutorial: a DataLoader, plain Adam, the losses read at every step."""
+    seed_everything(seed)
+    gan = ScriptGAN()
+    adam_g, adam_d = gan.adams()
+    loader = DataLoader(ImagesOneByOne(x), batch_size=BATCH, shuffle=True)
+    with clock:
+        while True:
+            losses = []
+            for real, _ in loader:
+                loss_d, loss_g = gan.step(real, adam_g, adam_d)
+                losses.append((loss_d.item(), loss_g.item()))
+                clock()
+    return gan.generator.eval()
+
+
+class ScriptInOurLoop(ScriptGAN):
+    """The script's step as ``fit`` wants it."""
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Return the kind of Adam that our GAN has."""
+        adam_g, adam_d = self.adams(fused=True)
+        return {"generator": adam_g, "discriminator": adam_d}
+
+    def update(self, batch: Any, optimizers: Mapping[str, Optimizer], step: int) -> dict[str, Tensor]:
+        """Take the script's step."""
+        loss_d, loss_g = self.step(batch.x, optimizers["generator"], optimizers["discriminator"])
+        return {"discriminator_loss": loss_d.detach(), "generator_loss": loss_g.detach()}
+
+
+def script_in_our_loop(x: Tensor, clock: Clock, *, seed: int) -> nn.Module:
+    """Take the script's steps in our loop."""
+    seed_everything(seed)
+    gan = ScriptInOurLoop()
+    in_our_loop(gan, Batches(x, batch_size=BATCH, seed=seed, device="cpu"), clock, seed)
+    return gan.generator.eval()
+
+
+def torchgan(x: Tensor, clock: Clock, *, seed: int) -> nn.Module:
+    """Train with torchgan's trainer, its losses, and our networks in its classes."""
+    # The stated line: torchgan uses torchvision for pictures alone, and asks it for an argument that is gone.
+    sys.modules["torchvision"] = MagicMock()
+
+    from torchgan.losses import MinimaxDiscriminatorLoss, MinimaxGeneratorLoss
+    from torchgan.models import Discriminator, Generator
+    from torchgan.trainer import Trainer
+
+    class G(Generator):
+        def __init__(self) -> None:
+            super().__init__(LATENT)
+            self.net = DCGANGenerator(LATENT, WIDTH)
+
+        def forward(self, z: Tensor) -> Tensor:
+            return self.net(z)
+
+    class D(Discriminator):
+        def __init__(self) -> None:
+            super().__init__((1, 28, 28))
+            self.net = DCGANDiscriminator(WIDTH)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.net(x)
+
+    class Ticking(Trainer):
+        begun = False
+
+        def train_iter_custom(self) -> None:
+            if self.begun:
+                clock()
+            self.begun = True
+
+    seed_everything(seed)
+    adam = {"name": Adam, "args": {"lr": LEARNING_RATE, "betas": BETAS}}
+    players = {"generator": {"name": G, "optimizer": adam}, "discriminator": {"name": D, "optimizer": adam}}
+    labels = torch.zeros(len(x), dtype=torch.long)
+    loader = DataLoader(TensorDataset(x, labels), batch_size=BATCH, shuffle=True)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Ticking(
+            players,
+            [MinimaxGeneratorLoss(nonsaturating=True), MinimaxDiscriminatorLoss()],
+            device=torch.device("cpu"),
+            epochs=1_000,
+            checkpoints=f"{folder}/gan",
+            recon=f"{folder}/images",
+            log_dir=folder,
+        )
+        with clock:
+            trainer(loader)
+    return trainer.generator.eval()
+
+
+CONTESTANTS: dict[str, Callable[..., nn.Module]] = {
+    "ours": ours,
+    "script": script,
+    "torchgan": torchgan,
+    "script_in_our_loop": script_in_our_loop,
+}
+
+
+def speed(contestant: str, *, warm_up: int, steps: int) -> dict[str, float]:
+    """Return the seconds that a contestant needs for one step of both players."""
+    clock = Clock(warm_up, steps)
+    with forked_rng(0):
+        CONTESTANTS[contestant](mnist().train.x[:N_TRAIN], clock, seed=0)
+    return {"seconds_per_step": clock.seconds / steps}
+
+
+@torch.no_grad()
+def quality(contestant: str, *, steps: int, seed: int) -> dict[str, float]:
+    """Return the Fréchet distance between samples and validation images, in the classifier's features."""
+    clock = Clock(0, steps)
+    with forked_rng(seed), torch.enable_grad():
+        generator = CONTESTANTS[contestant](mnist().train.x[:N_TRAIN], clock, seed=seed)
+    z = torch.randn(N_SAMPLES, LATENT, generator=torch.Generator().manual_seed(seed))
+    samples = torch.cat([generator(part) for part in z.split(500)])
+    distance = frechet_distance(_real_features(), _features(samples))
+    return {"frechet": distance, "seconds": clock.seconds, "steps": steps}
+
+
+@functools.cache
+def _real_features() -> Tensor:
+    return _features(mnist().valid.x)
+
+
+@torch.no_grad()
+def _features(x: Tensor) -> Tensor:
+    classifier = digit_classifier().eval()
+    return torch.cat([classifier.features(part) for part in x.split(500)])

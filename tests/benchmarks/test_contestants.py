@@ -1,0 +1,142 @@
+"""What is compared is the same: mathematics, steps, weights."""
+
+import importlib.util
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from benchmarks import gan, vae
+from benchmarks.clock import Clock
+from gm_lib.data import binarize
+from gm_lib.gan import DCGANDiscriminator, DCGANGenerator, digit_gan
+
+
+@pytest.fixture(scope="module")
+def x():
+    grey = torch.rand(256, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    return binarize(grey, torch.Generator().manual_seed(0))
+
+
+def our_loss(model, x):
+    terms = model.elbo_terms(x)
+    return terms.reconstruction.mean() + terms.kl.sum(-1).mean()
+
+
+def loss_with_noise(function, *arguments):
+    torch.manual_seed(7)
+    return function(*arguments)
+
+
+def test_the_script_and_our_vae_have_the_same_loss_and_gradient_for_the_same_weights_batch_and_noise(x):
+    torch.manual_seed(0)
+    theirs = vae.ScriptVAE()
+    ours = vae.as_ours(vae.layers_of_script(theirs))
+    losses = [
+        loss_with_noise(lambda: vae.script_loss(*vae._order(theirs(x), x))),
+        loss_with_noise(our_loss, ours, x),
+    ]
+    torch.testing.assert_close(losses[0], losses[1], rtol=1e-5, atol=0)
+    for loss in losses:
+        loss.backward()
+    ours_first = ours.encoder.net[0].weight.grad
+    torch.testing.assert_close(theirs.to_hidden.weight.grad, ours_first, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pythae") is None, reason="pythae is not installed")
+def test_pythae_and_our_vae_have_the_same_loss_for_the_same_weights_batch_and_noise(x):
+    torch.manual_seed(0)
+    theirs = vae.pythae_model()
+    ours = vae.as_ours(vae.layers_of_pythae(theirs))
+    losses = loss_with_noise(lambda: theirs({"data": x}).loss), loss_with_noise(our_loss, ours, x)
+    torch.testing.assert_close(*losses, rtol=1e-5, atol=0)
+
+
+def test_the_script_and_our_gan_have_the_same_losses_for_the_same_logits():
+    torch.manual_seed(0)
+    real, fake = torch.randn(64), torch.randn(64)
+    loss = digit_gan().loss
+    bce = F.binary_cross_entropy_with_logits
+    theirs = bce(real, torch.ones(64)) + bce(fake, torch.zeros(64)), bce(fake, torch.ones(64))
+    ours = loss.discriminator(real, fake).mean(), loss.generator(real, fake).mean()
+    torch.testing.assert_close(theirs, ours)
+
+
+def test_the_script_and_our_gan_have_the_same_players():
+    ours, theirs = digit_gan(latent_dim=gan.LATENT, width=gan.WIDTH), gan.ScriptGAN()
+    for name, kind in (("generator", DCGANGenerator), ("discriminator", DCGANDiscriminator)):
+        mine, other = getattr(ours, name), getattr(theirs, name)
+        assert isinstance(mine, kind)
+        assert [p.shape for p in mine.parameters()] == [p.shape for p in other.parameters()]
+
+
+NEEDED = {
+    "pythae": "pythae",
+    "pythae_in_our_loop": "pythae",
+    "lightning": "lightning",
+    "torchgan": "torchgan",
+}
+
+
+def present(contestants):
+    return [
+        pytest.param(
+            name,
+            marks=pytest.mark.skipif(
+                name in NEEDED and importlib.util.find_spec(NEEDED[name]) is None,
+                reason=f"{NEEDED.get(name)} is not installed",
+            ),
+        )
+        for name in contestants
+    ]
+
+
+@pytest.mark.parametrize("name", present(vae.CONTESTANTS))
+def test_every_vae_takes_exactly_the_steps_asked_for_and_gives_its_trained_weights(name, x):
+    clock = Clock(1, 3)
+    model = vae.CONTESTANTS[name](x, clock, seed=0)
+    assert clock.done == 4
+    assert clock.seconds > 0
+    untrained = Clock(0, 1)
+    before = vae.CONTESTANTS[name](x, untrained, seed=0)
+    with torch.no_grad():
+        assert our_loss(model, x) < our_loss(before, x)
+
+
+@pytest.mark.parametrize("name", present(gan.CONTESTANTS))
+def test_every_gan_takes_exactly_the_steps_asked_for_and_gives_a_generator(name, x):
+    clock = Clock(0, 3)
+    generator = gan.CONTESTANTS[name](x, clock, seed=0)
+    assert clock.done == 3
+    assert not generator.training
+    assert generator(torch.randn(2, gan.LATENT)).shape == (2, 1, 28, 28)
+
+
+def test_the_clock_counts_neither_the_warm_up_nor_what_comes_after_the_last_step(monkeypatch):
+    now = iter([0.0, 5.0, 7.0, 9.0, 100.0])  # the start, three steps, and later
+    monkeypatch.setattr("time.perf_counter", lambda: next(now))
+    clock = Clock.__new__(Clock)
+    clock.warm_up, clock.steps, clock.done = 1, 2, 0
+    with clock:
+        for _ in range(5):
+            clock()
+    assert clock.seconds == 9 - 5
+
+
+def test_a_training_that_ends_too_early_is_an_error():
+    with pytest.raises(RuntimeError, match="after 1 steps, before 2"), Clock(0, 2) as clock:
+        clock()
+
+
+def test_the_floor_has_the_products_of_a_step_and_no_others(monkeypatch):
+    flops = []
+    usual = torch.mm
+
+    def counted(left, right, *, out):
+        flops.append(2 * left.shape[0] * left.shape[1] * right.shape[1])
+        return usual(left, right, out=out)
+
+    monkeypatch.setattr(torch, "mm", counted)
+    vae.floor(warm_up=0, steps=1)
+    weights = [784 * 400, 400 * 40, 20 * 400, 400 * 784]
+    assert sum(flops) == 2 * vae.BATCH * (3 * sum(weights) - weights[0])

@@ -1,0 +1,58 @@
+"""The page of the benchmarks is made from their record."""
+
+import json
+
+import pytest
+
+from benchmarks.page import FIGURE, PAGE, RECORD, ROOT, main
+
+
+def test_the_page_is_what_the_record_gives():
+    assert main(["--check"]) == 0
+
+
+@pytest.fixture
+def course(tmp_path):
+    for name in (RECORD, PAGE, FIGURE):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    return tmp_path
+
+
+def change(course, part, contestant, name, value):
+    record = json.loads((course / RECORD).read_text("utf-8"))
+    for each in record["measured"][part]:
+        each[contestant][name] = value(each)
+    (course / RECORD).write_text(json.dumps(record), "utf-8")
+
+
+def test_check_fails_without_writing_when_a_number_of_the_page_changes(course):
+    change(course, "vae_speed", "pythae", "seconds_per_step", lambda each: 1.0)
+    before = (course / PAGE).read_bytes()
+    assert main(["--check"], course) == 1
+    assert (course / PAGE).read_bytes() == before
+
+
+def test_check_fails_when_the_figure_shows_other_numbers(course):
+    (course / FIGURE).write_text("<svg/>")
+    assert main(["--check"], course) == 1
+    assert main([], course) == 0
+    assert main(["--check"], course) == 0
+
+
+@pytest.mark.parametrize(("times", "said"), [(1.71, "kept; aim ≥ 2 not reached"), (1.69, "**missed**")])
+def test_the_page_says_whether_a_gate_was_kept(course, times, said):
+    ours = "seconds_per_step"
+    change(course, "vae_speed", "pythae", ours, lambda each: times * each["ours"][ours])
+    main([], course)
+    page = (course / PAGE).read_text("utf-8").replace("\N{NO-BREAK SPACE}", " ")
+    (row,) = (
+        line for line in page.splitlines() if line.startswith("| VAE: steps per second, ours over pythae")
+    )
+    assert f"{times} ({times} to {times})" in row
+    assert said in row
+
+
+def test_a_record_that_is_not_there_is_an_error_that_says_what_to_do(tmp_path, capsys):
+    assert main([], tmp_path) == 1
+    assert "Run make bench" in capsys.readouterr().err
