@@ -1,6 +1,7 @@
 """The few building blocks that the models share."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -66,6 +67,18 @@ def one_hot(y: Tensor, num_classes: int) -> Tensor:
     if y.device.type == "cpu" and not torch.compiler.is_compiling():
         check_labels(y, num_classes)
     return (y.unsqueeze(-1) == torch.arange(num_classes, device=y.device)).to(torch.float32)
+
+
+@contextlib.contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module into evaluation mode, and its parts back into the modes they were in."""
+    training = [part for part in module.modules() if part.training]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -1,4 +1,4 @@
-"""Saved weights: read from the bytes of a safetensors file, and put into a model, all of them or none."""
+"""Weights to be saved, which must be finite, and saved ones: read, and put into a model, all or none."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,3 +34,14 @@ def put_weights(model: nn.Module, weights: Mapping[str, Tensor], source: Path) -
             f"{'; '.join(problems[:3])}{more}. Build the model with the settings it was trained with."
         )
     model.load_state_dict(dict(weights))
+
+
+def check_finite(model: nn.Module, step: int) -> None:
+    """Raise ``FloatingPointError`` naming a weight that is not finite: losses may be, and a gradient not."""
+    for name, value in model.state_dict().items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise FloatingPointError(
+                f"step {step}: {name!r} of the model is not finite, though the losses so far are, so a "
+                "gradient was not. Training has stopped; nothing after the last checkpoint was saved. Look "
+                "for sqrt(0), 0 · log(0) and norms of zero."
+            )

@@ -429,7 +429,7 @@ def test_a_training_stopped_by_a_signal_says_how_to_go_on_and_does(
         patch.setattr(VAE, "update", stopped)
         result = call("train", "vae", *SMALL)
     assert result.exit_code == code
-    assert "Stopped after 10 of 30 steps. Run it again to go on from runs/vae." in result.output
+    assert "Stopped after 10 of 30 steps. Run it again to go on from runs/vae, step 10." in result.output
     assert "Next:" not in result.output
     succeed("train", "vae", *SMALL)
     assert same_weights(Path("runs/vae"), trained())

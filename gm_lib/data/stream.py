@@ -15,7 +15,7 @@ def stream(batches: Iterable[Any], device: torch.device) -> Iterator[Any]:
     A batch is a tensor or a tuple of tensors with the examples along the first dimension. Every process must
     be given the same ones.
 
-    Raises ``ValueError`` if there are none, ``TypeError`` for another kind of batch.
+    Raises ``ValueError`` if there are none or one is empty, ``TypeError`` for another kind of batch.
     """
     while True:
         count = 0
@@ -34,6 +34,8 @@ def count_examples(batch: Any) -> int:
     kind = type(first).__name__
     if not isinstance(first, Tensor) or first.dim() == 0:
         raise TypeError(f"a batch must be a tensor of examples, or a tuple that starts with one, not {kind}.")
+    if len(first) == 0:
+        raise ValueError("a batch is empty: there is nothing to learn from it.")
     return len(first)
 
 

@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from gm_lib import networks
+
 Model: TypeAlias = Any  # an nn.Module, known by what it can do
 
 
@@ -22,14 +24,9 @@ def batches_for(
 
 @contextmanager
 def evaluating(model: Model) -> Iterator[None]:
-    """Evaluation mode without gradients; the model's mode is put back afterwards."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(was_training)
+    """Evaluation mode without gradients; the modes of the model's parts are put back afterwards."""
+    with networks.evaluating(model), torch.no_grad():
+        yield
 
 
 def device_of(model: Model) -> torch.device:

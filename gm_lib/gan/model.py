@@ -15,7 +15,7 @@ from gm_lib.data import check_images
 from gm_lib.gan.losses import LOSSES, Loss
 from gm_lib.gan.networks import DCGANDiscriminator, DCGANGenerator
 from gm_lib.gan.penalties import Penalty, r1
-from gm_lib.networks import check_labels
+from gm_lib.networks import check_labels, evaluating
 from gm_lib.parallel import randn
 
 _AT_ONCE = 1000  # images generated at a time, for the memory's sake
@@ -79,7 +79,7 @@ class GAN(nn.Module):
         Each example depends on its own z (and label) alone, whatever mode the model is in.
         """
         parts = [slice(i, i + _AT_ONCE) for i in range(0, len(z), _AT_ONCE)]
-        with _evaluating(self.averaged):
+        with evaluating(self.averaged):
             return torch.cat([self.averaged(z[part], None if y is None else y[part]) for part in parts])
 
     @torch.no_grad()
@@ -239,18 +239,6 @@ def _borrowed(player: nn.Module) -> Iterator[None]:
         with torch.no_grad():
             for buffer, before in buffers:
                 buffer.copy_(before)
-
-
-@contextlib.contextmanager
-def _evaluating(player: nn.Module) -> Iterator[None]:
-    """Put a module into evaluation mode, and its parts back into the modes they were in."""
-    training = [module for module in player.modules() if module.training]
-    player.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 def _check_players(generator: Any, discriminator: Any) -> None:

@@ -20,6 +20,7 @@ from gm_lib import interrupts, parallel, runtime
 from gm_lib.choose import choose
 from gm_lib.data.stream import count_examples, stream
 from gm_lib.files import locked, naming, remove_folder, replace_file
+from gm_lib.networks import evaluating
 from gm_lib.settings import json_values, optimizer_settings, refuse_other_settings
 from gm_lib.training.checkpoint import (
     Checkpoint,
@@ -29,9 +30,7 @@ from gm_lib.training.checkpoint import (
     save_checkpoint,
 )
 from gm_lib.training.history import History, Row
-from gm_lib.weight_files import put_weights
-
-Evaluate = Callable[[Any], Mapping[str, float]]
+from gm_lib.weight_files import check_finite, put_weights
 
 
 @runtime_checkable
@@ -86,7 +85,7 @@ def fit(
     out: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 1000,
     log_every: int = 100,
-    evaluate: Evaluate | None = None,
+    evaluate: Callable[[Any], Mapping[str, float]] | None = None,
     evaluate_every: int = 0,
     on_record: Callable[[Row], None] | None = None,
     resume: bool = True,
@@ -121,14 +120,11 @@ def fit(
 
     Raises ``TypeError`` for a model, batch or term of the wrong kind; ``ValueError`` for arguments out of
     range, no batches, and a checkpoint of other settings or another model; ``FloatingPointError`` naming step
-    and term, or weight, when a value is not finite; ``OSError`` when ``out`` cannot be written, or another
-    run is writing there.
+    and term, or weight, that is not finite; ``OSError`` when ``out`` cannot be written, or another run does.
     """
     _check_arguments(model, steps, checkpoint_every, log_every, evaluate, evaluate_every)
     choose("precision", precision, runtime.PRECISIONS)
-    all_settings = json_values(
-        {"seed": seed, "log_every": log_every, "precision": precision, **(settings or {})}
-    )
+    own = {"seed": seed, "log_every": log_every, "precision": precision}
     where = runtime.device(device)
     with contextlib.ExitStack() as stack:
         stack.enter_context(runtime.forked_rng(seed))
@@ -137,7 +133,7 @@ def fit(
         folder = Path(out) if out is not None else None
         if folder and main:
             stack.enter_context(locked(folder))
-        run = _start(model, batches, where, all_settings, folder, resume)
+        run = _start(model, batches, where, json_values(own | dict(settings or {})), folder, resume)
         run.on_record = on_record if main else None
         if run.step >= steps:
             parallel.say(f"{folder} has {run.step} steps, {steps} were asked for: nothing is left to do.")
@@ -146,8 +142,8 @@ def fit(
             return run.history
         asked_to_stop = stack.enter_context(interrupts.noted())
         # Once a second: in a notebook each refresh is a message, and a busy front end drops them.
-        shown: dict[str, Any] = {"unit": "step", "mininterval": 1.0, "disable": not (progress and main)}
-        bar = stack.enter_context(tqdm(total=steps, initial=run.step, **shown))
+        bar = tqdm(total=steps, initial=run.step, unit="step", mininterval=1, disable=not (progress and main))
+        stack.enter_context(bar)
         parts = stream(batches, run.device)
         first = saved = run.step
         amid_step, cut_short = False, 0
@@ -157,8 +153,9 @@ def fit(
             while run.step < steps and not parallel.any_of(bool(asked_to_stop())):
                 amid_step = True
                 batch = next(parts)
-                if run.step == first:
-                    _check_batch(model, batch)
+                if run.step == first and hasattr(model, "check"):
+                    with runtime.forked_rng():
+                        run.model.check(batch)
                 with parallel.sharing(), runtime.autocast(where, precision):
                     terms = run.model.update(batch, run.optimizers, run.step + 1)
                 _note(run, terms)
@@ -189,9 +186,8 @@ def fit(
         parallel.copy_from_main(model)
     model.eval()
     if run.history.interrupted:
-        how = "Nothing was saved, as there is no out=…"
-        if folder:
-            how = f"Run it again to go on from {folder}{f', step {saved}' if saved < run.step else ''}."
+        again = f"Run it again to go on from {folder}, step {saved}."
+        how = again if folder and saved else "Nothing was saved."
         parallel.say(f"Stopped after {run.step} of {steps} steps. {how}")
     return run.history
 
@@ -224,7 +220,8 @@ def _start(
             for old in [] if resume else checkpoints(writes):
                 remove_folder(old)
             replace_file(writes / "config.json", (json.dumps(settings, indent=1) + "\n").encode())
-            replace_file(writes / "metrics.jsonl", "".join(map(_json_line, run.history.rows)).encode())
+            lines = "".join(json.dumps(row) + "\n" for row in run.history.rows)
+            replace_file(writes / "metrics.jsonl", lines.encode())
     return run
 
 
@@ -245,16 +242,14 @@ def _go_on(run: _Run, checkpoint: Checkpoint) -> None:
     run.model.eval()
     parallel.say(f"Going on from {checkpoint.path}.")
     if state["processes"] != parallel.size():
-        parallel.say(
-            f"It was trained by {state['processes']} process(es), now by {parallel.size()}: the same "
-            "training, but sums are rounded differently, and batch norm looks at other parts of a batch."
-        )
+        processes = f"{state['processes']} process(es), now by {parallel.size()}"
+        parallel.say(f"It was trained by {processes}: sums are rounded, and batch norm works, differently.")
 
 
 def _save(run: _Run) -> None:
     """Save the run as it is after its current step, unless a term before it or a weight is not finite."""
     _mean_since_record(run, run.pending)
-    _check_weights(run)
+    check_finite(run.model, run.step)
     if run.folder is None:
         return
     state = {
@@ -316,26 +311,11 @@ def _mean_since_record(run: _Run, count: int) -> Row:
     return {"step": run.step, **dict(zip(terms, values.mean(axis=0).tolist(), strict=True))}
 
 
-def _check_weights(run: _Run) -> None:
-    """Raise ``FloatingPointError`` naming a weight that is not finite: losses may be, and a gradient not."""
-    for name, value in run.model.state_dict().items():
-        if value.is_floating_point() and not bool(value.isfinite().all()):
-            raise FloatingPointError(
-                f"step {run.step}: {name!r} of the model is not finite, though the losses so far are, so a "
-                "gradient was not. Training has stopped; nothing after the last checkpoint was saved. Look "
-                "for sqrt(0), 0 · log(0) and norms of zero."
-            )
-
-
-def _evaluation(run: _Run, evaluate: Evaluate, seed: int) -> Row:
+def _evaluation(run: _Run, evaluate: Callable[[Any], Mapping[str, float]], seed: int) -> Row:
     """Call ``evaluate`` in such a way that training goes on as if it had not been called."""
-    training = [module for module in run.model.modules() if module.training]
-    run.model.eval()
-    with torch.no_grad(), runtime.forked_rng(seed):
+    with evaluating(run.model), torch.no_grad(), runtime.forked_rng(seed):
         found = evaluate(run.model) if parallel.is_main() else {}
         values = parallel.from_main({name: float(value) for name, value in found.items()})
-    for module in training:
-        module.training = True
     for name, value in values.items():
         if name in ("step", *run.history.terms):
             raise ValueError(f"evaluate() returned {name!r}, a name that is taken. Choose another.")
@@ -349,18 +329,10 @@ def _add(run: _Run, row: Row) -> None:
     run.history.rows.append(row)
     if run.folder:
         with naming(run.folder), (run.folder / "metrics.jsonl").open("a") as file:
-            file.write(_json_line(row))
+            file.write(json.dumps(row) + "\n")
     if run.on_record:
         run.on_record(dict(row))
         run.clock = time.perf_counter()  # what a listener does with it is no training
-
-
-def _check_batch(model: Any, batch: Any) -> None:
-    if count_examples(batch) == 0:
-        raise ValueError("the first batch is empty.")
-    if hasattr(model, "check"):
-        with runtime.forked_rng():
-            model.check(batch)
 
 
 def _check_arguments(
@@ -378,10 +350,6 @@ def _check_arguments(
             raise ValueError(f"{name} must be a whole number, at least {least[name]}, not {value!r}.")
     if (evaluate is None) != (evaluate_every == 0):
         raise ValueError("evaluate and evaluate_every go together: give both or neither.")
-
-
-def _json_line(row: Row) -> str:
-    return json.dumps(row) + "\n"
 
 
 def _text(row: Mapping[str, float]) -> str:

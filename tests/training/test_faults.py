@@ -274,7 +274,7 @@ def test_asked_to_stop_a_command_saves_says_how_to_go_on_and_does_so_bit_for_bit
 
     assert train("straight") == 0
     assert train("stopped", number) == status
-    assert f"Stopped after 13 of 20 steps. Run it again to go on from {tmp_path / 'stopped'}." in (
+    assert f"Stopped after 13 of 20 steps. Run it again to go on from {tmp_path / 'stopped'}, step 13." in (
         log.read_text()
     )
     assert load_checkpoint(tmp_path / "stopped").step == 13
