@@ -70,14 +70,15 @@ format: $(READY) ## format the code, the chapters' too, and mend what can be men
 
 # torch is held at one version that has wheels for every platform here; the CUDA packages that its Linux wheel
 # wants are pinned by torch itself, so they are left to pip and a CPU build of torch brings none of them.
-lock: ## resolve requirements.txt anew, one file for all platforms
+# pythae asks for dataclasses, a part of Python now; later versions than this one refuse to be installed beside it.
+lock: ## resolve the requirements anew, one file for all platforms
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check uv
 	echo 'torch==2.13.0' | $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	  --extra book --extra test --no-annotate --custom-compile-command 'make lock' \
 	  $$(for p in $(CUDA_PACKAGES); do printf ' --no-emit-package %s' $$p; done) \
 	  --constraint - pyproject.toml --output-file requirements.txt
-	echo 'torch==2.13.0' | $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	printf '%s\n' torch==2.13.0 dataclasses==0.6 | $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	  --extra bench --no-annotate --custom-compile-command 'make lock' \
 	  $$(for p in $(CUDA_PACKAGES); do printf ' --no-emit-package %s' $$p; done) \
 	  --constraint - --constraint requirements.txt pyproject.toml --output-file benchmarks/requirements.txt
