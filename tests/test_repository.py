@@ -210,7 +210,10 @@ def test_code_and_text_have_their_licences():
 
 
 # The extras that each lock serves. The peers of the benchmarks have an environment of their own.
-LOCKS = {"requirements.txt": ("book", "test"), "benchmarks/requirements.txt": ("bench",)}
+LOCKS = {
+    "requirements.txt": ("book", "export", "tensorboard", "test"),
+    "benchmarks/requirements.txt": ("bench",),
+}
 
 
 def locked(lock: str) -> dict[str, Requirement]:
@@ -301,7 +304,9 @@ def test_the_library_imports_only_what_it_asks_to_be_installed():
 
 
 def test_tools_book_and_tests_import_only_what_the_extras_ask_for():
-    wanted = {canonicalize_name(requirement.name) for requirement in direct_dependencies("book", "test")}
+    wanted = {
+        canonicalize_name(requirement.name) for requirement in direct_dependencies(*LOCKS["requirements.txt"])
+    }
     assert imported_packages("tools", "book/_ext", "tests") - wanted == set()
 
 
