@@ -135,6 +135,7 @@ def fit(
             stack.enter_context(locked(folder))
         run = _start(model, batches, where, json_values(own | dict(settings or {})), folder, resume)
         run.on_record = on_record if main else None
+        run.clock = time.perf_counter()
         if run.step >= steps:
             parallel.say(f"{folder} has {run.step} steps, {steps} were asked for: nothing is left to do.")
             if run.pending:  # a checkpoint holds the steps since the last record, but no record of them

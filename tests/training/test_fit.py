@@ -398,6 +398,14 @@ def test_a_finished_run_asked_again_has_all_its_records(tmp_path: Path) -> None:
     assert (tmp_path / "metrics.jsonl").read_bytes() == record
 
 
+def test_a_finished_run_asked_again_has_not_trained_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.perf_counter", lambda: 1e6)
+    for _ in range(2):
+        assert train(NoisyModel(), out=tmp_path, steps=43).seconds == 0
+
+
 def test_a_run_that_starts_over_and_is_killed_before_it_saves_does_not_go_on_from_the_old_one(
     tmp_path: Path,
 ) -> None:
