@@ -147,12 +147,11 @@ def fit(
         stack.enter_context(bar)
         parts = stream(batches, run.device)
         first = saved = run.step
-        amid_step, cut_short = False, 0
+        cut_short = 0
         model.train()
         run.clock = time.perf_counter()
         try:
             while run.step < steps and not parallel.any_of(bool(asked_to_stop())):
-                amid_step = True
                 batch = next(parts)
                 if run.step == first and hasattr(model, "check"):
                     with runtime.forked_rng():
@@ -162,7 +161,6 @@ def fit(
                 _note(run, terms)
                 run.step += 1
                 run.history.images += count_examples(batch) * parallel.size()
-                amid_step = False
                 bar.update()
                 if run.step % log_every == 0:
                     row = _mean_since_record(run, log_every)
@@ -175,14 +173,16 @@ def fit(
                 if checkpoint_every and run.step % checkpoint_every == 0:
                     _save(run)
                     saved = run.step
+            if saved < run.step:
+                _save(run)
+                saved = run.step
         except KeyboardInterrupt:
-            cut_short = signal.SIGINT
-        if saved < run.step and not amid_step:
-            _save(run)
-            saved = run.step
+            if parallel.size() > 1:
+                raise  # the others know nothing of it, and would wait for this process
+            cut_short = signal.SIGINT  # and nothing is saved: a record may be missing
         if run.pending:
             _add(run, _mean_since_record(run, run.pending))
-        if run.step < steps:  # the last case: another process was asked
+        if cut_short or run.step < steps:  # the last case: another process was asked
             run.history.interrupted = int(cut_short or asked_to_stop() or signal.SIGTERM)
         parallel.copy_from_main(model)
     model.eval()
