@@ -23,6 +23,11 @@ T = TypeVar("T")
 _own_rows = (0, 1)  # this process's place and how many there are, while a batch is shared out
 
 
+def launched() -> bool:
+    """Tell whether ``torchrun`` started this process; other launchers' variables are not looked at."""
+    return dist.is_available() and dist.is_torchelastic_launched()
+
+
 def size() -> int:
     """Return the number of processes that ``torchrun`` started, 1 without it."""
     return _of_torchrun("WORLD_SIZE", 1)
@@ -177,6 +182,4 @@ def _naming_a_lost_process() -> Iterator[None]:
 
 
 def _of_torchrun(name: str, alone: int) -> int:
-    """Return a number that ``torchrun`` gave this process; other launchers' variables are not looked at."""
-    launched = dist.is_available() and dist.is_torchelastic_launched()
-    return int(os.environ[name]) if launched else alone
+    return int(os.environ[name]) if launched() else alone

@@ -17,7 +17,7 @@ import pytest
 import torch
 import worker
 
-from gm_lib import parallel
+from gm_lib import interrupts, parallel
 from gm_lib.training import load_checkpoint
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -213,6 +213,17 @@ def as_one_of(monkeypatch: pytest.MonkeyPatch, processes: int, rank: int) -> Non
     for name, value in {"WORLD_SIZE": processes, "RANK": rank, "LOCAL_RANK": rank}.items():
         monkeypatch.setitem(os.environ, name, str(value))
     monkeypatch.setattr(torch.distributed, "is_torchelastic_launched", lambda: True)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_under_torchrun_a_signal_that_comes_twice_was_sent_once(
+    processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_one_of(monkeypatch, processes, 0)
+    with interrupts.noted() as asked:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+        assert asked() == signal.SIGINT
 
 
 def test_the_parts_of_batch_and_noise_make_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
