@@ -10,8 +10,8 @@ penalty on gradients. Alone in the world, every function here does nothing and c
 import atexit
 import contextlib
 import os
-from collections.abc import Iterator
-from typing import TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -158,6 +158,23 @@ def from_main(value: T) -> T:
     with _naming_a_lost_process():
         dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
     return box[0]
+
+
+def check_same(given: Mapping[str, object]) -> None:
+    """Raise ``ValueError`` in every process, naming the first thing that one was given otherwise."""
+    if size() == 1:
+        return
+    found: list[Any] = [None] * size()
+    with _naming_a_lost_process():
+        dist.all_gather_object(found, dict(given))
+    first = found[0]
+    for process, other in enumerate(found):
+        for name in {**first, **other}:
+            if first.get(name) != other.get(name):
+                raise ValueError(
+                    f"process {process} was given {name} = {other.get(name)!r}, the first one "
+                    f"{first.get(name)!r}. All must get the same arguments and data, and see the same folder."
+                )
 
 
 def copy_from_main(module: torch.nn.Module) -> None:

@@ -124,7 +124,7 @@ def fit(
     """
     _check_arguments(model, steps, checkpoint_every, log_every, evaluate, evaluate_every)
     choose("precision", precision, runtime.PRECISIONS)
-    own = {"seed": seed, "log_every": log_every, "precision": precision}
+    settings = json_values({"seed": seed, "log_every": log_every, "precision": precision, **(settings or {})})
     where = runtime.device(device)
     with contextlib.ExitStack() as stack:
         stack.enter_context(runtime.forked_rng(seed))
@@ -133,7 +133,9 @@ def fit(
         folder = Path(out) if out is not None else None
         if folder and main:
             stack.enter_context(locked(folder))
-        run = _start(model, batches, where, json_values(own | dict(settings or {})), folder, resume)
+        often = {"checkpoint_every": checkpoint_every, "evaluate_every": evaluate_every}
+        parallel.check_same({"steps": steps, **often, **settings})
+        run = _start(model, batches, where, settings, folder, resume)
         run.on_record = on_record if main else None
         run.clock = time.perf_counter()
         if run.step >= steps:
@@ -146,10 +148,8 @@ def fit(
         bar = tqdm(total=steps, initial=run.step, unit="step", mininterval=1, disable=not (progress and main))
         stack.enter_context(bar)
         parts = stream(batches, run.device)
-        first = saved = run.step
-        cut_short = 0
+        first, saved, cut_short = run.step, run.step, 0
         model.train()
-        run.clock = time.perf_counter()
         try:
             while run.step < steps and not parallel.any_of(bool(asked_to_stop())):
                 batch = next(parts)
@@ -203,8 +203,7 @@ def _start(
 ) -> _Run:
     """Return a run before its first step, or where the checkpoint in ``folder`` left it."""
     found = latest_checkpoint(folder) if folder and resume else None
-    if found != parallel.from_main(found):
-        raise ValueError(f"process {parallel.rank()} finds other checkpoints in {folder} than the first one.")
+    parallel.check_same({"the last checkpoint": str(found)})
     checkpoint = load_checkpoint(found) if found else None
     model.to(device)
     parallel.copy_from_main(model)
@@ -299,9 +298,8 @@ def _mean_since_record(run: _Run, count: int) -> Row:
     if count == 0:
         return {}
     values = parallel.mean(run.window[:count]).cpu().double().numpy()
-    now = time.perf_counter()
-    run.history.seconds += now - run.clock
-    run.clock = now
+    before, run.clock = run.clock, time.perf_counter()
+    run.history.seconds += run.clock - before
     terms = run.history.terms
     for row, column in np.argwhere(~np.isfinite(values)):
         raise FloatingPointError(

@@ -127,6 +127,14 @@ def test_a_batch_that_cannot_be_shared_out_is_refused_by_all(together: list[dict
         assert one["uneven"].startswith("a batch of 7 cannot be shared out evenly among 2 processes")
 
 
+def test_processes_that_were_not_given_the_same_are_refused_by_all(together: list[dict[str, Any]]) -> None:
+    for one in together:
+        assert one["other steps"].startswith("process 1 was given steps = 5, the first one 4.")
+        assert one["other settings"].startswith("process 1 was given data = 'digits', the first one 'mnist'.")
+        assert one["other seed"].startswith("process 1 was given seed = 1, the first one 0.")
+    assert not (together[0]["folder"] / "others" / "config.json").exists()
+
+
 def contents(out: Path) -> dict[str, Any]:
     _, step, weights, state = load_checkpoint(out)
     state["history"].pop("seconds")
