@@ -297,7 +297,9 @@ def _mean_since_record(run: _Run, count: int) -> Row:
     """
     if count == 0:
         return {}
-    values = parallel.mean(run.window[:count]).cpu().double().numpy()
+    joint = parallel.mean(run.window[:count].cpu().double()).float()  # float64: a mean of means is that mean
+    run.window[:count] = joint
+    values = joint.double().numpy()
     before, run.clock = run.clock, time.perf_counter()
     run.history.seconds += run.clock - before
     terms = run.history.terms
