@@ -256,7 +256,7 @@ def _save(run: _Run) -> None:
         "settings": run.settings,
         "optimizers": {name: optimizer.state_dict() for name, optimizer in run.optimizers.items()},
         "batches": run.batches.state_dict() if hasattr(run.batches, "load_state_dict") else None,
-        "rng": runtime.rng_state(),
+        "rng": runtime.rng_state(run.device),
         "history": dataclasses.asdict(run.history),
         "window": run.window.cpu(),
         "processes": parallel.size(),
