@@ -310,6 +310,7 @@ def evaluate(
     out = out or run / "evaluation.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     replace_file(out, (json.dumps(result, indent=1) + "\n").encode())
+    click.echo(f"all of it in {out}")
 
 
 @main.command()

@@ -15,8 +15,8 @@ def noted() -> Iterator[Callable[[], int]]:
     """Note the first Ctrl-C (SIGINT) or SIGTERM instead of stopping at once.
 
     Gives a function that returns the signal's number, 0 while there was none. A second signal does not wait:
-    it raises ``KeyboardInterrupt`` or, as SIGTERM, ``SystemExit``. Among several processes it is ignored:
-    ``torchrun`` passes each signal on, and the keyboard's reaches every process too.
+    it raises ``KeyboardInterrupt`` or, as SIGTERM, ``SystemExit``. Under ``torchrun`` it is ignored: the
+    keyboard's reaches every process, and ``torchrun`` passes it on once more.
 
     Signals reach the main thread alone, and another program's own handling of them is left as it is.
     """
@@ -28,7 +28,7 @@ def noted() -> Iterator[Callable[[], int]]:
 
     def note(number: int, frame: Any) -> None:
         nonlocal got
-        if not got or parallel.size() > 1:
+        if not got or parallel.launched():
             got = got or number
         elif number == signal.SIGINT:
             signal.default_int_handler(number, frame)

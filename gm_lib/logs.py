@@ -67,7 +67,7 @@ class RunLog:
     def _begin(self, step: int) -> None:
         self._begun = step
         if self.fresh:
-            for pattern in ("samples/step-*.png", "events.out.tfevents.*"):
+            for pattern in ("samples.png", "samples/step-*.png", "events.out.tfevents.*", "evaluation.json"):
                 for left in self.folder.glob(pattern):
                     left.unlink()
         if self.tensorboard:

@@ -10,8 +10,8 @@ penalty on gradients. Alone in the world, every function here does nothing and c
 import atexit
 import contextlib
 import os
-from collections.abc import Iterator
-from typing import TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -21,6 +21,11 @@ from torch.optim import Optimizer
 T = TypeVar("T")
 
 _own_rows = (0, 1)  # this process's place and how many there are, while a batch is shared out
+
+
+def launched() -> bool:
+    """Tell whether ``torchrun`` started this process; other launchers' variables are not looked at."""
+    return dist.is_available() and dist.is_torchelastic_launched()
 
 
 def size() -> int:
@@ -155,6 +160,23 @@ def from_main(value: T) -> T:
     return box[0]
 
 
+def check_same(given: Mapping[str, object]) -> None:
+    """Raise ``ValueError`` in every process, naming the first thing that one was given otherwise."""
+    if size() == 1:
+        return
+    found: list[Any] = [None] * size()
+    with _naming_a_lost_process():
+        dist.all_gather_object(found, dict(given))
+    first = found[0]
+    for process, other in enumerate(found):
+        for name in {**first, **other}:
+            if first.get(name) != other.get(name):
+                raise ValueError(
+                    f"process {process} was given {name} = {other.get(name)!r}, the first one "
+                    f"{first.get(name)!r}. All must get the same arguments and data, and see the same folder."
+                )
+
+
 def copy_from_main(module: torch.nn.Module) -> None:
     """Give ``module`` the main process's parameters and buffers."""
     if size() > 1:
@@ -177,6 +199,4 @@ def _naming_a_lost_process() -> Iterator[None]:
 
 
 def _of_torchrun(name: str, alone: int) -> int:
-    """Return a number that ``torchrun`` gave this process; other launchers' variables are not looked at."""
-    launched = dist.is_available() and dist.is_torchelastic_launched()
-    return int(os.environ[name]) if launched else alone
+    return int(os.environ[name]) if launched() else alone

@@ -85,10 +85,11 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def rng_state() -> dict[str, Any]:
+def rng_state(device: torch.device | None = None) -> dict[str, Any]:
     """Return the global random states of Python, NumPy and PyTorch as tensors and plain values.
 
-    PyTorch's are those of the CPU, and of CUDA and MPS where they are in use.
+    PyTorch's are those of the CPU, and of CUDA and MPS where they are in use: of every CUDA device, or of
+    ``device`` alone, which then stands for all of them.
     """
     numpy_state: Any = np.random.get_state()  # noqa: NPY002
     state = {
@@ -97,7 +98,10 @@ def rng_state() -> dict[str, Any]:
         "torch": torch.get_rng_state(),
     }
     if torch.cuda.is_initialized():
-        state["cuda"] = torch.cuda.get_rng_state_all()
+        if device is not None and device.type == "cuda":
+            state["cuda"] = [torch.cuda.get_rng_state(device)]
+        else:
+            state["cuda"] = torch.cuda.get_rng_state_all()
     if torch.backends.mps.is_available():
         state["mps"] = torch.mps.get_rng_state()
     return state
@@ -109,7 +113,8 @@ def set_rng_state(state: Mapping[str, Any]) -> None:
     np.random.set_state(state["numpy"])  # noqa: NPY002
     torch.set_rng_state(state["torch"])
     if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"][: torch.cuda.device_count()])
+        for gpu in range(torch.cuda.device_count()):
+            torch.cuda.set_rng_state(state["cuda"][min(gpu, len(state["cuda"]) - 1)], gpu)
     if "mps" in state and torch.backends.mps.is_available():
         torch.mps.set_rng_state(state["mps"])
 

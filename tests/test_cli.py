@@ -271,6 +271,7 @@ def test_evaluation_prints_and_keeps_what_the_library_computes(trained: Callable
     x = torch.bernoulli(data.x[:40], generator=torch.Generator().manual_seed(3))
     upper = negative_elbo(model, x, seed=3)
     lower = log_likelihood(model, x, k=7, seed=3)
+    assert output.endswith(f"all of it in {run / 'evaluation.json'}\n")
     result = json.loads((run / "evaluation.json").read_text())
     assert (result["split"], result["images"], result["k"], result["unit"]) == (
         "test",

@@ -98,6 +98,16 @@ def test_a_killed_run_that_goes_on_has_every_step_once_in_tensorboard(tmp_path: 
     assert steps == sorted(set(steps))
 
 
+def test_a_fresh_run_leaves_no_judgement_of_the_one_it_replaces(tmp_path: Path) -> None:
+    names = {"samples.png", "evaluation.json", "notes.txt"}
+    for name in names:
+        (tmp_path / name).write_text("of the run before")
+    follow(tmp_path, range(0), 300, fresh=True)
+    assert names <= {path.name for path in tmp_path.iterdir()}
+    follow(tmp_path, range(100, 301, 100), 300, fresh=True)
+    assert names & {path.name for path in tmp_path.iterdir()} == {"notes.txt"}
+
+
 def test_a_fresh_run_removes_the_pictures_and_curves_of_the_one_it_replaces(tmp_path: Path) -> None:
     follow(tmp_path, range(100, 901, 100), 900, fresh=True, tensorboard=True)
     (tmp_path / "samples" / "mine.png").touch()

@@ -133,6 +133,23 @@ def test_a_seeded_fork_is_reproducible_and_an_unseeded_one_goes_on() -> None:
         assert global_draws() == inside
 
 
+def test_the_state_of_one_gpu_is_gone_on_with_on_whichever_gpus_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    states = [torch.tensor([7]), torch.tensor([8])]
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: list(states))
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: states[device.index])
+    state = runtime.rng_state(torch.device("cuda:1"))
+    assert runtime.rng_state()["cuda"] == states
+    found: dict[int, int] = {}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, gpu: found.update({gpu: int(state)}))
+    runtime.set_rng_state(state)
+    assert found == {0: 8, 1: 8, 2: 8}
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_fork_leaves_the_stream_of_the_gpu_where_it_was() -> None:
     torch.cuda.manual_seed_all(1)

@@ -124,7 +124,7 @@ def fit(
     """
     _check_arguments(model, steps, checkpoint_every, log_every, evaluate, evaluate_every)
     choose("precision", precision, runtime.PRECISIONS)
-    own = {"seed": seed, "log_every": log_every, "precision": precision}
+    settings = json_values({"seed": seed, "log_every": log_every, "precision": precision, **(settings or {})})
     where = runtime.device(device)
     with contextlib.ExitStack() as stack:
         stack.enter_context(runtime.forked_rng(seed))
@@ -133,8 +133,11 @@ def fit(
         folder = Path(out) if out is not None else None
         if folder and main:
             stack.enter_context(locked(folder))
-        run = _start(model, batches, where, json_values(own | dict(settings or {})), folder, resume)
+        often = {"checkpoint_every": checkpoint_every, "evaluate_every": evaluate_every}
+        parallel.check_same({"steps": steps, **often, **settings})
+        run = _start(model, batches, where, settings, folder, resume)
         run.on_record = on_record if main else None
+        run.clock = time.perf_counter()
         if run.step >= steps:
             parallel.say(f"{folder} has {run.step} steps, {steps} were asked for: nothing is left to do.")
             if run.pending:  # a checkpoint holds the steps since the last record, but no record of them
@@ -145,13 +148,10 @@ def fit(
         bar = tqdm(total=steps, initial=run.step, unit="step", mininterval=1, disable=not (progress and main))
         stack.enter_context(bar)
         parts = stream(batches, run.device)
-        first = saved = run.step
-        amid_step, cut_short = False, 0
+        first, saved, cut_short = run.step, run.step, 0
         model.train()
-        run.clock = time.perf_counter()
         try:
             while run.step < steps and not parallel.any_of(bool(asked_to_stop())):
-                amid_step = True
                 batch = next(parts)
                 if run.step == first and hasattr(model, "check"):
                     with runtime.forked_rng():
@@ -161,7 +161,6 @@ def fit(
                 _note(run, terms)
                 run.step += 1
                 run.history.images += count_examples(batch) * parallel.size()
-                amid_step = False
                 bar.update()
                 if run.step % log_every == 0:
                     row = _mean_since_record(run, log_every)
@@ -174,14 +173,16 @@ def fit(
                 if checkpoint_every and run.step % checkpoint_every == 0:
                     _save(run)
                     saved = run.step
+            if saved < run.step:
+                _save(run)
+                saved = run.step
         except KeyboardInterrupt:
-            cut_short = signal.SIGINT
-        if saved < run.step and not amid_step:
-            _save(run)
-            saved = run.step
+            if parallel.size() > 1:
+                raise  # the others know nothing of it, and would wait for this process
+            cut_short = signal.SIGINT  # and nothing is saved: a record may be missing
         if run.pending:
             _add(run, _mean_since_record(run, run.pending))
-        if run.step < steps:  # the last case: another process was asked
+        if cut_short or run.step < steps:  # the last case: another process was asked
             run.history.interrupted = int(cut_short or asked_to_stop() or signal.SIGTERM)
         parallel.copy_from_main(model)
     model.eval()
@@ -202,8 +203,7 @@ def _start(
 ) -> _Run:
     """Return a run before its first step, or where the checkpoint in ``folder`` left it."""
     found = latest_checkpoint(folder) if folder and resume else None
-    if found != parallel.from_main(found):
-        raise ValueError(f"process {parallel.rank()} finds other checkpoints in {folder} than the first one.")
+    parallel.check_same({"the last checkpoint": str(found)})
     checkpoint = load_checkpoint(found) if found else None
     model.to(device)
     parallel.copy_from_main(model)
@@ -256,7 +256,7 @@ def _save(run: _Run) -> None:
         "settings": run.settings,
         "optimizers": {name: optimizer.state_dict() for name, optimizer in run.optimizers.items()},
         "batches": run.batches.state_dict() if hasattr(run.batches, "load_state_dict") else None,
-        "rng": runtime.rng_state(),
+        "rng": runtime.rng_state(run.device),
         "history": dataclasses.asdict(run.history),
         "window": run.window.cpu(),
         "processes": parallel.size(),
@@ -297,10 +297,11 @@ def _mean_since_record(run: _Run, count: int) -> Row:
     """
     if count == 0:
         return {}
-    values = parallel.mean(run.window[:count]).cpu().double().numpy()
-    now = time.perf_counter()
-    run.history.seconds += now - run.clock
-    run.clock = now
+    joint = parallel.mean(run.window[:count].cpu().double()).float()  # float64: a mean of means is that mean
+    run.window[:count] = joint
+    values = joint.double().numpy()
+    before, run.clock = run.clock, time.perf_counter()
+    run.history.seconds += run.clock - before
     terms = run.history.terms
     for row, column in np.argwhere(~np.isfinite(values)):
         raise FloatingPointError(

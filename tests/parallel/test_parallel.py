@@ -17,7 +17,7 @@ import pytest
 import torch
 import worker
 
-from gm_lib import parallel
+from gm_lib import interrupts, parallel
 from gm_lib.training import load_checkpoint
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -127,6 +127,14 @@ def test_a_batch_that_cannot_be_shared_out_is_refused_by_all(together: list[dict
         assert one["uneven"].startswith("a batch of 7 cannot be shared out evenly among 2 processes")
 
 
+def test_processes_that_were_not_given_the_same_are_refused_by_all(together: list[dict[str, Any]]) -> None:
+    for one in together:
+        assert one["other steps"].startswith("process 1 was given steps = 5, the first one 4.")
+        assert one["other settings"].startswith("process 1 was given data = 'digits', the first one 'mnist'.")
+        assert one["other seed"].startswith("process 1 was given seed = 1, the first one 0.")
+    assert not (together[0]["folder"] / "others" / "config.json").exists()
+
+
 def contents(out: Path) -> dict[str, Any]:
     _, step, weights, state = load_checkpoint(out)
     state["history"].pop("seconds")
@@ -213,6 +221,17 @@ def as_one_of(monkeypatch: pytest.MonkeyPatch, processes: int, rank: int) -> Non
     for name, value in {"WORLD_SIZE": processes, "RANK": rank, "LOCAL_RANK": rank}.items():
         monkeypatch.setitem(os.environ, name, str(value))
     monkeypatch.setattr(torch.distributed, "is_torchelastic_launched", lambda: True)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_under_torchrun_a_signal_that_comes_twice_was_sent_once(
+    processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_one_of(monkeypatch, processes, 0)
+    with interrupts.noted() as asked:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+        assert asked() == signal.SIGINT
 
 
 def test_the_parts_of_batch_and_noise_make_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:

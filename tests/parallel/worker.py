@@ -45,6 +45,14 @@ def points() -> Batches:
 MODELS: dict[str, tuple[Any, Any]] = {"vae": (vae, images), "gan": (gan, points)}
 
 
+# What the first of two processes is given, and the second.
+OTHERS: dict[str, Any] = {
+    "steps": (4, 5),
+    "settings": ({"data": "mnist"}, {"data": "digits"}),
+    "seed": (0, 1),
+}
+
+
 def train(kind: str, *, steps: int = 3, batches: Any = None, **options: Any) -> tuple[Any, Any]:
     build, data = MODELS[kind]
     model = build()
@@ -104,6 +112,11 @@ def compare(folder: Path) -> None:
             train("vae", batches=[torch.rand(7, 1, 28, 28).round()])
         except ValueError as error:
             result["uneven"] = str(error)
+        for name, other in OTHERS.items():
+            try:
+                train("vae", out=folder / "others", **{name: other[rank]})
+            except ValueError as error:
+                result[f"other {name}"] = str(error)
     torch.save(result, folder / f"result-{rank}.pt")
 
 

@@ -16,10 +16,10 @@ from noisy_model import NoisyModel, data, evaluate
 from same_state import assert_same_state
 from torch import Tensor, nn
 
-from gm_lib import files
+from gm_lib import files, parallel
 from gm_lib.gan import digit_gan
 from gm_lib.runtime import PRECISIONS
-from gm_lib.training import History, fit, latest_checkpoint, load_checkpoint
+from gm_lib.training import History, fit, latest_checkpoint, load_checkpoint, loop
 from gm_lib.vae import digit_vae
 
 
@@ -353,6 +353,15 @@ def test_a_resumed_run_equals_one_that_never_stopped(parts: tuple[int, ...], tmp
         assert (tmp_path / "parts" / name).read_text() == (tmp_path / "straight" / name).read_text()
 
 
+def test_what_several_processes_record_does_not_depend_on_when_they_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As eight processes do it that have the same: in float32, the mean of equal numbers may be another.
+    monkeypatch.setattr(parallel, "mean", lambda x: x.copy_(sum([x] * 8) / 8))
+    straight = train(NoisyModel())
+    assert train(NoisyModel(), out=tmp_path, checkpoint_every=3).rows == straight.rows
+
+
 def test_a_run_killed_between_checkpoints_goes_on_from_the_last_one(tmp_path: Path) -> None:
     class Killed(BaseException):
         pass
@@ -396,6 +405,14 @@ def test_a_finished_run_asked_again_has_all_its_records(tmp_path: Path) -> None:
     assert again.rows == done.rows
     assert again.steps.tolist() == [10, 20, 30, 40, 43]
     assert (tmp_path / "metrics.jsonl").read_bytes() == record
+
+
+def test_a_finished_run_asked_again_has_not_trained_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.perf_counter", lambda: 1e6)
+    for _ in range(2):
+        assert train(NoisyModel(), out=tmp_path, steps=43).seconds == 0
 
 
 def test_a_run_that_starts_over_and_is_killed_before_it_saves_does_not_go_on_from_the_old_one(
@@ -527,14 +544,58 @@ def test_an_interrupt_without_out_returns_the_history_and_says_that_nothing_is_s
     assert "Stopped after 0 of 60 steps. Nothing was saved" in capsys.readouterr().out
 
 
-def test_an_interrupt_during_an_evaluation_loses_no_step(tmp_path: Path) -> None:
-    def stop(model: NoisyModel) -> dict[str, float]:
+@pytest.mark.parametrize("name", ["_mean_since_record", "_evaluation", "save_checkpoint"])
+def test_an_interrupt_between_two_steps_goes_on_from_the_checkpoint_before_with_all_records(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    options: dict[str, Any] = {"evaluate": evaluate, "evaluate_every": 20, "checkpoint_every": 20}
+    straight = train(NoisyModel(), out=tmp_path / "straight", **options)
+    original, calls = getattr(loop, name), []
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
+        if len(calls) == (6 if name == "_mean_since_record" else 3):
+            raise_interrupt()
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(loop, name, interrupted)
+    out = tmp_path / "stopped"
+    assert train(NoisyModel(), out=out, **options).interrupted == signal.SIGINT
+    before = load_checkpoint(out).path
+    assert before.name in ("checkpoint-0000020", "checkpoint-0000040")
+    assert f"Run it again to go on from {out}, step {int(before.name[-7:])}." in capsys.readouterr().out
+    monkeypatch.undo()
+    assert train(NoisyModel(), out=out, **options).rows == straight.rows
+    assert_same_state(checkpointed(out), checkpointed(tmp_path / "straight"))
+
+
+def test_a_second_ctrl_c_while_the_first_is_obeyed_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    save = loop.save_checkpoint
+
+    def impatient(*args: Any, step: int, **kwargs: Any) -> Any:
+        if step == 33:
+            ctrl_c()
+        return save(*args, step=step, **kwargs)
+
+    monkeypatch.setattr(loop, "save_checkpoint", impatient)
+    model = interrupting(NoisyModel(), 33, ctrl_c)
+    assert train(model, out=tmp_path, checkpoint_every=20).interrupted == signal.SIGINT
+    assert f"Stopped after 33 of 60 steps. Run it again to go on from {tmp_path}, step 20." in (
+        capsys.readouterr().out
+    )
+
+
+def test_an_interrupt_of_one_of_several_processes_ends_it_for_the_others_know_nothing_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt() -> None:
+        monkeypatch.setattr(parallel, "size", lambda: 2)
         raise KeyboardInterrupt
 
-    model = NoisyModel()
-    train(model, out=tmp_path / "stopped", evaluate=stop, evaluate_every=20)
-    assert len(model.seen) == 20
-    assert train(NoisyModel(), out=tmp_path / "stopped").rows == train(NoisyModel()).rows
+    with pytest.raises(KeyboardInterrupt):
+        train(interrupting(NoisyModel(), 33, interrupt))
 
 
 def test_the_handling_of_ctrl_c_by_another_program_is_left_alone() -> None:
