@@ -60,7 +60,10 @@ class FriendlyGroup(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:  # `gm_lib env | head`: click ends quietly
             raise
-        except (ValueError, OSError, FloatingPointError) as error:
+        except OSError as error:
+            ours = error.filename is None  # the system's own messages name a file apart
+            raise click.ClickException((ours and error.strerror) or str(error)) from error
+        except (ValueError, FloatingPointError) as error:
             raise click.ClickException(str(error)) from error
 
 
@@ -285,6 +288,7 @@ def evaluate(
     from gm_lib.data import images
     from gm_lib.evaluation import judge_digits
     from gm_lib.files import replace_file
+    from gm_lib.training import load_checkpoint
 
     model, config = _load(run, device)
     sets = images(config["data"])
@@ -292,7 +296,9 @@ def evaluate(
         raise click.ClickException(f"{run} learned {config['data']}; {sets.name} say nothing about it.")
     data, name = (sets.valid, "validation") if split == "valid" else (sets.test, "test")
     against = f"{len(data):,} {name} images of {sets.name}"
-    result: dict[str, Any] = {"title": f"{run} on {against}", "split": split, "seed": seed}
+    step = load_checkpoint(run).step
+    result: dict[str, Any] = {"title": f"{run}, step {step:,}, on {against}", "step": step}
+    result |= {"split": split, "seed": seed}
     click.echo(result["title"])
     if hasattr(model, "log_weights"):
         x, y = _as_trained_on(model, data.x[:limit], seed), data.y[:limit]

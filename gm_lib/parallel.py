@@ -192,9 +192,7 @@ def _naming_a_lost_process() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        message = (
-            f"process {rank()} waited for another one that has ended; the reason is in that one's output."
-        )
+        message = f"process {rank()} waited in vain for another one, whose output may say why ({error})."
         raise ConnectionError(message) from error
 
 

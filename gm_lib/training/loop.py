@@ -231,11 +231,11 @@ def _go_on(run: _Run, checkpoint: Checkpoint) -> None:
     refuse_other_settings(checkpoint.path, state["settings"], run.settings)
     if (state["batches"] is not None) != hasattr(run.batches, "load_state_dict"):
         raise ValueError(f"{checkpoint.path} was made with another kind of batches than these.")
+    if state["batches"] is not None:
+        run.batches.load_state_dict(state["batches"])
     put_weights(run.model, checkpoint.weights, checkpoint.path)
     for name, optimizer in run.optimizers.items():
         optimizer.load_state_dict(state["optimizers"][name])
-    if state["batches"] is not None:
-        run.batches.load_state_dict(state["batches"])
     runtime.set_rng_state(state["rng"])
     run.history, run.step = History(**state["history"]), checkpoint.step
     run.window = state["window"].to(run.device)
