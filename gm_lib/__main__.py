@@ -245,7 +245,7 @@ def sample(run: Path, n: int, label: int | None, seed: int, out: Path, device: s
     """
     from gm_lib.plotting import save_images
 
-    model, _ = _load(run, device)
+    model, _, _ = _load(run, device)
     if label is not None and not model.num_classes:
         raise click.UsageError(f"the model in {run} takes no labels; train one with --conditional.")
     click.echo(f"{n} samples in {save_images(_draw(model, n, label, seed), out)}")
@@ -288,15 +288,13 @@ def evaluate(
     from gm_lib.data import images
     from gm_lib.evaluation import judge_digits
     from gm_lib.files import replace_file
-    from gm_lib.training import load_checkpoint
 
-    model, config = _load(run, device)
+    model, config, step = _load(run, device)
     sets = images(config["data"])
     if sets.name != config["data"]:
         raise click.ClickException(f"{run} learned {config['data']}; {sets.name} say nothing about it.")
     data, name = (sets.valid, "validation") if split == "valid" else (sets.test, "test")
     against = f"{len(data):,} {name} images of {sets.name}"
-    step = load_checkpoint(run).step
     result: dict[str, Any] = {"title": f"{run}, step {step:,}, on {against}", "step": step}
     result |= {"split": split, "seed": seed}
     click.echo(result["title"])
@@ -349,7 +347,7 @@ def export(run: Path, out: Path, seed: int) -> None:
     kind = choose("kind of export", out.suffix.lower(), (".onnx", ".png"))
     if kind == ".onnx":
         _need("onnx", "onnxscript")
-    model, _ = _load(run, "cpu")
+    model, _, _ = _load(run, "cpu")
     if kind == ".png":
         click.echo(f"a grid of images in {save_images(variations(model, seed=seed), out, columns=10)}")
         return
@@ -490,10 +488,11 @@ def _builder(kind: str) -> Callable[..., Any]:
     return getattr(importlib.import_module(module), function)
 
 
-def _load(run: Path, device: str | None) -> tuple[Any, dict[str, Any]]:
-    """Return the model of a run, on the device and ready to be used, and the settings of the run."""
+def _load(run: Path, device: str | None) -> tuple[Any, dict[str, Any], int]:
+    """Return the model of a run, on the device and ready to be used, the run's settings, and its steps."""
     from gm_lib import parallel, runtime
-    from gm_lib.training import load_weights
+    from gm_lib.training import load_checkpoint
+    from gm_lib.weight_files import put_weights
 
     if parallel.size() > 1:
         raise click.ClickException("this is work for one process: start it without torchrun.")
@@ -501,8 +500,9 @@ def _load(run: Path, device: str | None) -> tuple[Any, dict[str, Any]]:
     build = _builder(config["model"])
     names = inspect.signature(build).parameters
     model = build(**{name: value for name, value in config.items() if name in names})
-    load_weights(run, model)
-    return model.to(runtime.device(device)).eval(), config
+    checkpoint = load_checkpoint(run)
+    put_weights(model, checkpoint.weights, checkpoint.path)
+    return model.to(runtime.device(device)).eval(), config, checkpoint.step
 
 
 def _config(run: Path) -> dict[str, Any]:

@@ -228,7 +228,7 @@ def test_a_gan_goes_on_to_more_steps_as_if_it_had_never_stopped(trained_gan: Cal
 
 def test_every_option_of_a_gan_reaches_its_model(trained_gan: Callable[..., Path]) -> None:
     options = ("--conditional", "--loss", "minimax", "--gamma", "1", "--average", "0.5")
-    model, config = cli._load(trained_gan(*options), "cpu")
+    model, config, _ = cli._load(trained_gan(*options), "cpu")
     assert (config["num_classes"], config["loss"], config["gamma"]) == (10, "minimax", 1.0)
     assert (model.num_classes, model.loss, model.average) == (10, LOSSES["minimax"], 0.5)
     assert model.penalty is not None
@@ -248,7 +248,7 @@ def test_sampling_draws_the_number_asked_for_and_the_seed_decides(trained: Calla
 
 def test_a_conditional_model_draws_the_label_asked_for_or_all_in_turn(trained: Callable[..., Path]) -> None:
     run = trained("--conditional")
-    model, _ = cli._load(run, "cpu")
+    model, _, _ = cli._load(run, "cpu")
     z = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
     for label, y in ((7, torch.full((4,), 7)), (None, torch.arange(4))):
         assert torch.equal(cli._draw(model, 4, label, 0), model.likelihood.mean(model.decode(z, y)))
@@ -313,7 +313,7 @@ def test_the_samples_of_every_model_are_judged_beside_real_images_of_the_split(
         "--out",
         "by/test.json",
     )
-    model, _ = cli._load(run, "cpu")
+    model, _, _ = cli._load(run, "cpu")
     x = model.sample(140, generator=torch.Generator().manual_seed(0))
     report = judge_digits(x, images("digits").test.x, against="300 test images of digits")
     result = json.loads(Path("by/test.json").read_text())
@@ -480,7 +480,7 @@ def test_the_exported_network_makes_the_samples_of_the_run(trained: Callable[...
     run = trained("--conditional")
     output = succeed("export", str(run), "--out", "folder/by-digit.onnx")
     assert "z (batch, 3), y (batch) to x (batch, 1, 28, 28), ONNX opset 18, in folder/by-digit.onnx" in output
-    model, _ = cli._load(run, "cpu")
+    model, _, _ = cli._load(run, "cpu")
     z = torch.randn(20, 3, generator=torch.Generator().manual_seed(4))
     session = onnxruntime.InferenceSession("folder/by-digit.onnx")
     (x,) = session.run(None, {"z": z.numpy(), "y": (torch.arange(20) % 10).numpy()})

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import execution_cache
 import make_pretrained
@@ -166,12 +167,8 @@ def vae_quick(seed: int) -> Measured:
 )
 def gan_quick(seed: int) -> Measured:
     """Train chapter 13's GAN with everything drawn from ``seed`` and let the classifier judge its samples."""
-    data = mnist()
-    with forked_rng(seed):
-        model = digit_gan()
-    train(model, Batches(data.train.x, batch_size=64, seed=seed, device=device()), steps=1200, seed=seed)
-    samples = model.sample(5000, generator=torch.Generator(device()).manual_seed(seed))
-    report = judge_digits(samples.cpu(), data.valid.x, seed=seed).as_dict()
+    samples = samples_of_quick_gan(seed, num_classes=0, asked=None)
+    report = judge_digits(samples, mnist().valid.x, seed=seed).as_dict()
     return {name: report[name] for name in CLAIMS["gan_quick"].quantities}
 
 
@@ -190,19 +187,10 @@ def gan_quick(seed: int) -> Measured:
 )
 def gan_labels_quick(seed: int) -> Measured:
     """Train the conditional GAN as ``gan_quick`` trains the other; ask it for each digit equally often."""
-    data = mnist()
-    with forked_rng(seed):
-        model = digit_gan(num_classes=10)
-    train(
-        model,
-        Batches(data.train.x, data.train.y, batch_size=64, seed=seed, device=device()),
-        steps=1200,
-        seed=seed,
-    )
-    asked = torch.arange(5000) % 10
-    samples = model.sample(5000, asked.to(device()), generator=torch.Generator(device()).manual_seed(seed))
-    read = read_digits(pretrained.digit_classifier(), samples.cpu()).argmax(-1)
-    report = judge_digits(samples.cpu(), data.valid.x, seed=seed).as_dict()
+    asked = torch.arange(QUICK_SAMPLES) % 10
+    samples = samples_of_quick_gan(seed, num_classes=10, asked=asked)
+    read = read_digits(pretrained.digit_classifier(), samples).argmax(-1)
+    report = judge_digits(samples, mnist().valid.x, seed=seed).as_dict()
     return {
         **{name: report[name] for name in ("digits", "confident", "relative", "frechet")},
         "as_asked": (read == asked).double().mean().item(),
@@ -236,6 +224,22 @@ def vae_bfloat16(seed: int) -> Measured:
 
 
 # --- what the claims share
+
+
+QUICK_SAMPLES = 5000
+
+
+def samples_of_quick_gan(seed: int, *, num_classes: int, asked: Tensor | None) -> Tensor:
+    """Train ``digit_gan`` for the quick profile's 1,200 steps; draw samples, of the digits ``asked`` for."""
+    data, where = mnist(), device()
+    with forked_rng(seed):
+        model = digit_gan(num_classes=num_classes)
+    y = data.train.y if num_classes else None
+    batches = Batches(data.train.x, y, batch_size=64, seed=seed, device=where)
+    train(model, batches, steps=1200, seed=seed)
+    generator = torch.Generator(where).manual_seed(seed)
+    y = None if asked is None else asked.to(where)
+    return model.sample(QUICK_SAMPLES, y, generator=generator).cpu()
 
 
 class NotHereError(Exception):

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 import worker
+from same_state import assert_same_state, checkpointed
 
 from gm_lib import interrupts, parallel
 from gm_lib.training import load_checkpoint
@@ -135,29 +136,13 @@ def test_processes_that_were_not_given_the_same_are_refused_by_all(together: lis
     assert not (together[0]["folder"] / "others" / "config.json").exists()
 
 
-def contents(out: Path) -> dict[str, Any]:
-    _, step, weights, state = load_checkpoint(out)
-    state["history"].pop("seconds")
-    return {"step": step, "weights": weights, **state}
-
-
-def same(first: Any, second: Any) -> bool:
-    if isinstance(first, torch.Tensor):
-        return torch.equal(first, second)
-    if isinstance(first, dict):
-        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
-    if isinstance(first, (list, tuple)):
-        return len(first) == len(second) and all(map(same, first, second))
-    return first == second
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_as_many_processes_go_on_bit_for_bit(kind: str, together: list[dict[str, Any]]) -> None:
-    straight, resumed = (contents(together[0]["folder"] / name) for name in (f"{kind} straight", kind))
+    straight, resumed = (checkpointed(together[0]["folder"] / name) for name in (f"{kind} straight", kind))
     # The resumed run evaluated in its first part, which changed nothing else.
     rows = [row for row in resumed["history"].pop("rows") if "score" not in row]
     assert rows == straight["history"].pop("rows")
-    assert same(straight, resumed)
+    assert_same_state(straight, resumed)
     assert "Going on from" in together[0]["printed"]
     assert "It was trained by" not in together[0]["printed"]
 

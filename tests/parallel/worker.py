@@ -4,7 +4,6 @@ Results go into FOLDER, one file per process.
 """
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -146,5 +145,4 @@ def last(folder: Path) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    os.environ.pop("PYTEST_CURRENT_TEST", None)
     {"compare": compare, "fail": fail, "last": last}[sys.argv[1]](Path(sys.argv[2]))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from noisy_model import NoisyModel, data, evaluate
-from same_state import assert_same_state
+from same_state import assert_same_state, checkpointed
 from torch import Tensor, nn
 
 from gm_lib import files, parallel
@@ -43,13 +43,6 @@ class Scripted(nn.Module):
 def train(model: nn.Module, batches: Any = None, **options: Any) -> History:
     options = {"steps": 60, "device": "cpu", "log_every": 10, "progress": False} | options
     return fit(model, data() if batches is None else batches, **options)
-
-
-def checkpointed(out: Path) -> dict[str, Any]:
-    """What the checkpoint in ``out`` holds, without the time it took."""
-    _, step, weights, state = load_checkpoint(out)
-    state["history"].pop("seconds")
-    return {"step": step, "weights": weights, **state}
 
 
 # What it records

@@ -1,8 +1,18 @@
 """Equality bit for bit of what runs leave behind."""
 
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
+
+from gm_lib.training import load_checkpoint
+
+
+def checkpointed(out: Path) -> dict[str, Any]:
+    """What the checkpoint in ``out`` holds, without the time it took."""
+    _, step, weights, state = load_checkpoint(out)
+    state["history"].pop("seconds")
+    return {"step": step, "weights": weights, **state}
 
 
 def assert_same_state(first: Any, second: Any) -> None:
