@@ -110,9 +110,10 @@ def _vae_quality(rounds: list[Round]) -> Iterator[str]:
 def _gan(speeds: list[Round], qualities: list[Round]) -> Iterator[str]:
     ours = qualities[0]["ours"]["steps"]
     yield "## A DCGAN\n"
-    yield "32 channels at 14×14, float32. The script teaches both players with the same generated images, as"
-    yield "tutorials do; ours and torchgan draw new ones for the generator, which is one more pass through"
-    yield "it. Ours also keeps the averaged generator that its samples come from. torchgan runs with one line"
+    yield "32 channels at 14×14, float32. Ours and the script teach both players with the same generated"
+    yield "images; torchgan draws new ones for the generator, one more pass through it. Ours also keeps the"
+    yield "averaged generator that its samples come from, and lays out maps channels last; the others have"
+    yield "the same layers, written as tutorials do. torchgan runs with one line"
     yield 'in front, `sys.modules["torchvision"] = MagicMock()`: it uses torchvision for pictures alone, and'
     yield "asks it for an argument that is gone.\n"
     yield "**Peers as shipped.**\n"

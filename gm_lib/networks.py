@@ -47,6 +47,30 @@ def conv_up(channels_in: int, channels_out: int) -> nn.Sequential:
     )
 
 
+class ToMaps(nn.Module):
+    """Lay out numbers as maps: (n, side · side · channels) to (n, channels, side, side), without a copy.
+
+    In memory the channels stay last, the layout in which convolutions are fastest. With :class:`FromMaps` at
+    the other end no layer of a network has to change it.
+    """
+
+    def __init__(self, channels: int, side: int):
+        super().__init__()
+        self.shape = (side, side, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the maps."""
+        return x.unflatten(1, self.shape).permute(0, 3, 1, 2)
+
+
+class FromMaps(nn.Module):
+    """Flatten maps (n, channels, h, w) to (n, h · w · channels); no copy if channels are last in memory."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the numbers."""
+        return x.permute(0, 2, 3, 1).flatten(1)
+
+
 def check_labels(y: Tensor | None, num_classes: int) -> None:
     """Raise ``ValueError`` unless ``y`` holds integer labels in 0 … ``num_classes`` - 1. Reads the values."""
     if y is None:

@@ -343,7 +343,7 @@ def test_a_run_is_not_evaluated_on_other_data_than_it_learned(
     run = tmp_path / "moved"
     shutil.copytree(trained(), run)
     (run / "config.json").write_text(json.dumps({**config, "data": "mnist"}))
-    assert "learned mnist; digits say nothing about it" in refused("evaluate", str(run))
+    assert "mnist is not on this machine" in refused("evaluate", str(run))
 
 
 @pytest.mark.parametrize("command", ["sample", "evaluate", "export"])

@@ -2,7 +2,16 @@ import pytest
 import torch
 from torch import nn
 
-from gm_lib.networks import check_labels, conv_down, conv_up, count_parameters, mlp, one_hot
+from gm_lib.networks import (
+    FromMaps,
+    ToMaps,
+    check_labels,
+    conv_down,
+    conv_up,
+    count_parameters,
+    mlp,
+    one_hot,
+)
 
 
 def test_an_mlp_is_linear_layers_with_activations_between_them_and_none_at_the_end():
@@ -24,6 +33,17 @@ def test_an_mlp_works_on_the_last_dimension_whatever_the_leading_ones():
 def test_an_mlp_without_an_output_size_is_refused():
     with pytest.raises(ValueError, match="input and an output size"):
         mlp([3])
+
+
+def test_numbers_become_maps_and_numbers_again_without_a_copy():
+    x = torch.randn(2, 3 * 3 * 4)
+    maps = ToMaps(4, 3)(x)
+    assert maps.shape == (2, 4, 3, 3)
+    assert torch.equal(maps[1, :, 2, 0], x[1, (2 * 3 + 0) * 4 :][:4])
+    assert maps.is_contiguous(memory_format=torch.channels_last)
+    again = FromMaps()(maps)
+    assert torch.equal(again, x)
+    assert maps.data_ptr() == again.data_ptr() == x.data_ptr()
 
 
 def test_parameters_are_counted_once_and_only_if_trained():

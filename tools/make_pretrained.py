@@ -49,7 +49,7 @@ FROM_MNIST, FROM_DIGITS = 96, 32  # images of each set in a batch: the small one
 
 def digit_classifier(seed: int, run: Path | None) -> Made:
     """Train the classifier on two sets of digits, a quarter of each batch from the smaller one."""
-    sets = {"mnist": mnist(), "digits": images("digits")}
+    sets = {name: images(name, fallback=False) for name in ("mnist", "digits")}
     with forked_rng(seed):
         model = DigitClassifier()
     batches = both_sets(sets, seed)
@@ -78,7 +78,7 @@ GAN_SAMPLES = 5000  # judged, against as many of the 10,000 test images
 
 def digit_gan(seed: int, run: Path | None) -> Made:
     """Train a conditional DCGAN on MNIST and keep its averaged generator, in half precision."""
-    data = mnist()
+    data = images("mnist", fallback=False)
     with forked_rng(seed):
         model = dcgan(**GAN_CONFIG)
     batches = Batches(data.train.x, data.train.y, batch_size=GAN_BATCH, seed=seed, device="cpu")
@@ -112,14 +112,6 @@ def train(model: nn.Module, batches: Iterable[Any], *, steps: int, seed: int, **
     """Train to the end; a run that is stopped counts for nothing, so Ctrl-C raises ``KeyboardInterrupt``."""
     if fit(model, batches, steps=steps, seed=seed, **options).interrupted:
         raise KeyboardInterrupt
-
-
-def mnist() -> ImageData:
-    """Return MNIST, and not what may take its place."""
-    data = images("mnist")
-    if data.name != "mnist":
-        raise SystemExit("MNIST is needed and not here: set GM_DATA to a folder that holds it.")
-    return data
 
 
 def both_sets(sets: dict[str, ImageData], seed: int) -> Iterator[Batch]:
@@ -175,6 +167,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nInterrupted; no weights were written. With --run a GAN goes on from there.", file=sys.stderr)
         return 130
+    except OSError as error:
+        print(error, file=sys.stderr)
+        return 1
     content = safetensors.torch.save({k: v.contiguous() for k, v in model.state_dict().items()})
     card = {
         "name": chosen.name,

@@ -242,19 +242,10 @@ def samples_of_quick_gan(seed: int, *, num_classes: int, asked: Tensor | None) -
     return model.sample(QUICK_SAMPLES, y, generator=generator).cpu()
 
 
-class NotHereError(Exception):
-    """Something that a measurement needs is not on this machine."""
-
-
 @functools.cache
 def mnist() -> ImageData:
-    """Return MNIST. Raises ``NotHereError`` where ``gm_lib.data`` would use the small digits in its place."""
-    data = images("mnist")
-    if data.name != "mnist":
-        raise NotHereError(
-            "The results are about MNIST, which is not here: set GM_DATA to it, or allow the download."
-        )
-    return data
+    """Return MNIST, read once."""
+    return images("mnist", fallback=False)
 
 
 # --- measuring
@@ -264,8 +255,9 @@ def measure(name: str, seeds: tuple[int, ...], root: Path = ROOT) -> Record:
     """Measure a claim with each seed that is not done yet; write its record; return it.
 
     A finished seed is kept in ``results/.NAME.partial.json`` until all are done, and counts as long as the
-    claim's function, library, lock and data are what they were. Raises ``NotHereError``, and ``ValueError``
-    for a gate that does not hold: the seeds then stay there, to be looked at, and no record is written.
+    claim's function, library, lock and data are what they were. Raises what the claim raises, and
+    ``ValueError`` for a gate that does not hold: the seeds then stay there, to be looked at, and no record is
+    written.
     """
     claim = CLAIMS[name]
     partial = root / FOLDER / f".{name}.partial.json"
@@ -393,7 +385,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     except KeyboardInterrupt:
         print("\nInterrupted. Finished seeds are kept; the same command goes on from there.", file=sys.stderr)
         return 130
-    except (NotHereError, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     print(f"wrote {FOLDER}/{record.name}.json")

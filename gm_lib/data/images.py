@@ -72,29 +72,32 @@ class ImageData:
     test: Split
 
 
-def images(name: str = "mnist") -> ImageData:
+def images(name: str = "mnist", *, fallback: bool = True) -> ImageData:
     """Load the images called ``name`` and print one line that says what was loaded.
 
     * ``"mnist"``: 50,000 training, 10,000 validation (the last of the published training file) and 10,000
       test images of 28×28 [LeCun et al. 1998], from the folder in ``GM_DATA``, the user's cache or a
       download. Only if it is not here and cannot be downloaded, ``"digits"`` is loaded in its place, and
-      the line says so.
+      the line says so; with ``fallback=False`` that is an error.
     * ``"digits"``: 1,797 images of 8×8 that come with scikit-learn [Alpaydin and Kaynak 1998], brought to
       28×28 (1,197, 300 and 300). Another domain than MNIST: results on the two do not compare.
 
     Raises ``ValueError`` for another name, ``FileNotFoundError`` for a ``GM_DATA`` that is no folder or
-    holds only part of a set, and ``OSError`` naming a file that is broken or a cache that cannot be
-    written.
+    holds only part of a set, and ``OSError`` naming a file that is broken, a cache that cannot be written
+    or what must not be replaced by ``fallback``.
     """
     load = choose("data set", name, _LOADERS)
     try:
         data = load()
         announcement = f"{data.name}, from {data.source}"
     except DownloadError as error:
+        missing = f"{name} is not on this machine and {error}."
+        if not fallback:
+            raise DownloadError(
+                f"{missing} Nothing can take its place here: set GM_DATA to a folder that holds it."
+            ) from error
         data = _digits()
-        announcement = (
-            f"{name} is not on this machine and {error}. In its place {data.name}, from {data.source}"
-        )
+        announcement = f"{missing} In its place {data.name}, from {data.source}"
     sizes = f"{len(data.train):,} train, {len(data.valid):,} valid, {len(data.test):,} test images"
     print(f"gm_lib.data: {announcement}: {sizes}.")
     return data

@@ -26,8 +26,9 @@ class GAN(nn.Module):
 
     ``generator`` maps z (n, latent_dim) to examples (n, *out_shape), ``discriminator`` examples to logits
     (n,); both also take labels, and both or none use them. One update is ``discriminator_steps`` steps of the
-    discriminator, each on an equal part of the batch, then one of the generator. ``penalty`` is added to what
-    the discriminator pays; ``lr`` and ``betas`` are those of both Adams.
+    discriminator, each on an equal part of the batch and as many new generated examples, then one of the
+    generator, on the last of these (the paper's algorithm 1 makes new ones, in one pass more). ``penalty`` is
+    added to what the discriminator pays; ``lr`` and ``betas`` are those of both Adams.
 
     ``averaged`` is a copy of the generator whose weights, and batch-norm statistics with them, follow those
     of ``generator``: averaged ← a · averaged + (1 - a) · generator, where a = min(``average``, (1 + step) /
@@ -107,21 +108,21 @@ class GAN(nn.Module):
         for i in range(self.discriminator_steps):
             part = slice(i, None, self.discriminator_steps)
             x_part, y_part = x[part], None if y is None else y[part]
-            real_logits, terms = self.discriminator_step(x_part, y_part, optimizers["discriminator"])
-        terms |= self.generator_step(real_logits, y_part, optimizers["generator"])
+            x_fake = self.generator(self._noise(len(x_part)), y_part)
+            real_logits, terms = self.discriminator_step(
+                x_part, x_fake.detach(), y_part, optimizers["discriminator"]
+            )
+        terms |= self.generator_step(real_logits, x_fake, y_part, optimizers["generator"])
         self._average_weights(step)
         return terms
 
     def discriminator_step(
-        self, x: Tensor, y: Tensor | None, optimizer: Optimizer
+        self, x: Tensor, x_fake: Tensor, y: Tensor | None, optimizer: Optimizer
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Teach the discriminator with real examples and as many new generated ones.
+        """Teach the discriminator with real examples and as many generated ones, cut from their history.
 
-        Nothing of the generator changes, its batch-norm statistics included. Returns the logits of the real
-        examples, (n,) and detached, and the terms.
+        Returns the logits of the real examples, (n,) and detached, and the terms.
         """
-        with torch.no_grad(), _borrowed(self.generator):
-            x_fake = self.generator(self._noise(len(x)), y)
         real_logits, fake_logits = self.discriminator(x, y), self.discriminator(x_fake, y)
         loss = self.loss.discriminator(real_logits, fake_logits).mean()
         paid, terms = loss, {"discriminator_loss": loss}
@@ -135,14 +136,14 @@ class GAN(nn.Module):
         return real_logits.detach(), {name: term.detach() for name, term in terms.items()}
 
     def generator_step(
-        self, real_logits: Tensor, y: Tensor | None, optimizer: Optimizer
+        self, real_logits: Tensor, x_fake: Tensor, y: Tensor | None, optimizer: Optimizer
     ) -> dict[str, Tensor]:
-        """Teach the generator with as many new examples as ``real_logits`` has; return its term.
+        """Teach the generator with examples that know how it made them; return its term.
 
         Nothing of the discriminator changes: the gradient passes through it, to the generator alone.
         """
         with _borrowed(self.discriminator):
-            fake_logits = self.discriminator(self.generator(self._noise(len(real_logits)), y), y)
+            fake_logits = self.discriminator(x_fake, y)
             loss = self.loss.generator(real_logits, fake_logits).mean()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()

@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from gm_lib.networks import conv_down, conv_up, mlp, one_hot
+from gm_lib.networks import FromMaps, ToMaps, conv_down, conv_up, mlp, one_hot
 
 DIGIT_SHAPE = (1, 28, 28)
 
@@ -56,8 +56,8 @@ class DCGANGenerator(nn.Module):
         super().__init__()
         self.latent_dim, self.out_shape, self.num_classes = latent_dim, DIGIT_SHAPE, num_classes
         self.net = nn.Sequential(
-            nn.Linear(latent_dim + num_classes, 2 * width * 7 * 7, bias=False),
-            nn.Unflatten(1, (2 * width, 7, 7)),
+            nn.Linear(latent_dim + num_classes, 7 * 7 * 2 * width, bias=False),
+            ToMaps(2 * width, 7),
             nn.BatchNorm2d(2 * width),
             nn.ReLU(),
             conv_up(2 * width, width),
@@ -84,8 +84,8 @@ class DCGANDiscriminator(nn.Module):
         self.net = nn.Sequential(
             conv_down(1 + num_classes, width, batch_norm=False),  # it would hide how bright an image is
             conv_down(width, 2 * width, batch_norm=batch_norm),
-            nn.Flatten(),
-            nn.Linear(2 * width * 7 * 7, 1),
+            FromMaps(),
+            nn.Linear(7 * 7 * 2 * width, 1),
         )
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:

@@ -69,6 +69,12 @@ def test_without_files_and_network_digits_take_the_place_of_mnist_and_the_line_s
     assert "In its place digits, from scikit-learn: 1,197 train" in printed
 
 
+def test_where_nothing_may_take_its_place_a_missing_set_is_an_error_that_says_what_to_do() -> None:
+    with pytest.raises(OSError, match=r"mnist is not on this machine and .* set GM_DATA to a folder"):
+        images("mnist", fallback=False)
+    assert images("digits", fallback=False).name == "digits"
+
+
 def test_an_unknown_data_set_is_refused_with_the_nearest() -> None:
     with pytest.raises(
         ValueError, match=r"unknown data set 'mnits'; did you mean 'mnist'\? Known: digits, mnist"

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from gm_lib.gan import DCGANDiscriminator, DCGANGenerator, MLPDiscriminator, MLPGenerator
+from gm_lib.gan import DCGANDiscriminator, DCGANGenerator, MLPDiscriminator, MLPGenerator, digit_gan
 
 Y = torch.tensor([0, 3, 9, 3])
 
@@ -38,6 +38,22 @@ def test_a_dcgan_doubles_the_side_twice_and_halves_it_twice():
     sides = [shape for shape in shapes if len(shape) == 3]
     assert list(dict.fromkeys(sides)) == [(8, 7, 7), (4, 14, 14), (1, 28, 28)]
     assert sides[-2:] == [(4, 14, 14), (8, 7, 7)]
+
+
+def test_all_maps_of_a_dcgan_have_their_channels_last_in_memory_and_so_have_their_gradients():
+    model = digit_gan(latent_dim=8, width=4)
+    found = []
+
+    def note(module, inputs, output):
+        if output.ndim == 4:
+            found.append(output)
+            output.register_hook(found.append)
+
+    for module in model.modules():
+        module.register_forward_hook(note)
+    model.discriminator(model.generator(torch.randn(2, 8))).sum().backward()
+    assert len(found) > 20
+    assert all(maps.is_contiguous(memory_format=torch.channels_last) for maps in found)
 
 
 def test_without_batch_norm_each_image_is_judged_by_itself():

@@ -13,7 +13,7 @@ from torch import nn
 
 import measure
 from chapters import ROOT
-from measure import CLAIMS, Asked, Claim, NotHereError, at_least, at_most, main
+from measure import CLAIMS, Asked, Claim, at_least, at_most, main
 from records import read
 
 
@@ -115,7 +115,7 @@ def test_a_gate_that_does_not_hold_leaves_no_record_and_an_older_one_alone(toy, 
 
 
 def test_a_failure_is_told_in_a_line(toy, course, capsys):
-    toy.stop_at, toy.error = 0, NotHereError("MNIST is not here.")
+    toy.stop_at, toy.error = 0, OSError("MNIST is not here.")
     assert main(["toy"], course) == 1
     assert capsys.readouterr().err == "MNIST is not here.\n"
 
@@ -151,7 +151,7 @@ def test_the_list_names_every_claim(capsys):
 
 def test_without_mnist_nothing_is_measured():
     measure.mnist.cache_clear()
-    with pytest.raises(NotHereError, match="set GM_DATA"):
+    with pytest.raises(OSError, match="set GM_DATA"):
         measure.mnist()
 
 
