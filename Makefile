@@ -42,7 +42,7 @@ test: $(READY) ## run the unit tests, then every notebook from top to bottom
 test-site: $(READY) ## open the built pages in Chromium, with the network off (after: make book)
 	$(PY) -m pytest -m site tests/site
 
-bench: $(BENCH)/.ready ## measure speed and quality beside other libraries: ten minutes on a quiet machine
+bench: $(BENCH)/.ready ## measure speed and quality beside other libraries: 25 minutes on a quiet machine
 	$(BENCH)/bin/python -m benchmarks
 
 # torchgan asks for a torchvision that fits the torch which is here, and uses it for pictures alone.

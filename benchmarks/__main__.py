@@ -3,7 +3,7 @@
     make bench                   sets up the peers in an environment of their own, then does this
     python -m benchmarks
 
-The machine should have nothing else to do. It takes about ten minutes on two cores. A run that was
+The machine should have nothing else to do. It takes about twenty-five minutes on two cores. A run that was
 interrupted goes on with the rounds that are still to do. The exit status is 1 when a gate is missed.
 """
 

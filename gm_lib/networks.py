@@ -31,7 +31,7 @@ def conv_down(channels_in: int, channels_out: int, *, batch_norm: bool = True) -
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_out, kernel_size=4, stride=2, padding=1, bias=not batch_norm),
         *([nn.BatchNorm2d(channels_out)] if batch_norm else []),
-        nn.LeakyReLU(0.2),
+        nn.LeakyReLU(0.2, inplace=True),
     )
 
 
@@ -43,7 +43,7 @@ def conv_up(channels_in: int, channels_out: int) -> nn.Sequential:
     return nn.Sequential(
         nn.ConvTranspose2d(channels_in, channels_out, kernel_size=4, stride=2, padding=1, bias=False),
         nn.BatchNorm2d(channels_out),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
     )
 
 

@@ -72,6 +72,14 @@ def _mixture_log_prob(answer: Any) -> str:
             "the weights are added as they are. In log p(x, z = k) it is their logarithm that is added.": (
                 (weights + bells).logsumexp(1)
             ),
+            "the bells have no height: log N has the terms -log σ_k and -½ log 2π beside the square.": (
+                (weights.log() - (x[:, None] - means) ** 2 / (2 * variances)).logsumexp(1)
+            ),
+            "the constant -½ log 2π of each bell is missing.": joint.logsumexp(1)
+            + 0.5 * math.log(2 * math.pi),
+            "the term -log σ_k of each bell is missing: a narrow bell is a high one.": (
+                (joint + 0.5 * variances.log()).logsumexp(1)
+            ),
             "Normal takes the standard deviation, and was given the variance.": wide.logsumexp(1),
             "this is p(x). The task asks for its logarithm.": joint.exp().sum(1),
             "this is the largest term alone. The others are part of the sum.": joint.max(1).values,
@@ -217,6 +225,8 @@ def _lower_bound(answer: Any) -> str:
             "the terms are averaged as if all were equally probable. Weight each with q_k.": (
                 (log_joint - log_q).mean(1)
             ),
+            "the weighted terms are averaged over the components. An expectation is their sum: q adds up to "
+            "one already.": terms.mean(1),
             "the expectation is under the posterior. It should be under q, whatever q is.": (
                 (posterior * (log_joint - log_q)).sum(1)
             ),
@@ -458,6 +468,8 @@ def _posterior_of_code(answer: Any) -> str:
         atol=1e-4,
         name="the mean",
         mistakes={
+            "σ² was added to every entry of WᵀW. σ²I has it on the diagonal only: noise_variance * "
+            "torch.eye(d).": projected @ torch.linalg.inv(W.T @ W + noise),
             "μ is not subtracted. The code explains how x differs from the mean.": x @ W @ inverse,
             "μ is added. The code explains how x differs from the mean: x - μ.": (x + mu) @ W @ inverse,
             "M is WᵀW + I here. The noise decides how far the data are trusted: WᵀW + σ²I.": (
@@ -518,8 +530,7 @@ def _posterior_of_code(answer: Any) -> str:
     "5.7",
     "Fitting by eigenvalues",
     hints=(
-        "σ² is spread evenly over the directions that are left out. Which eigenvalues are these, and what "
-        "stands for all of them?",
+        "σ² is what is left in a direction that W does not use, on average. Which eigenvalues are these?",
         "values[d:].mean() is σ². A direction's variance λ is W's part plus the noise's part σ², and W's "
         "columns are standard deviations.",
         "noise_variance = values[d:].mean(); return vectors[:, :d] * (values[:d] - noise_variance).sqrt(), "
@@ -530,6 +541,11 @@ def _fit_by_eigenvalues(answer: Any) -> str:
     values = torch.tensor([9.0, 5.0, 2.0, 0.9, 0.5, 0.1])
     vectors = torch.linalg.qr(torch.randn(6, 6)).Q
     W, noise = _several(call(answer, values, vectors, 2), ("W", "σ²"))
+    if _has_nan(W):
+        raise Wrong(
+            "W contains NaN: a root of negative numbers. σ²I has σ² on the diagonal only; subtract σ² from "
+            "the eigenvalues themselves, take the roots, and multiply the columns with them."
+        )
     W, noise = tensor(W, name="W"), tensor(noise, name="σ²")
     if W.numel() == 1 and tuple(noise.shape) == (6, 2):
         raise Wrong("W comes first, then σ².")

@@ -94,7 +94,7 @@ def _one_each(value: Any, n: int, name: str) -> Tensor:
 
 
 class _Player(nn.Module):
-    """A small network with a batch norm, so that the mode and the company matter."""
+    """A small network without batch norm, so that one batch of both halves is as right as two."""
 
     def __init__(self, n_in: int, n_out: int, squeeze: bool):
         super().__init__()
@@ -162,6 +162,10 @@ def _discriminator_turn(answer: Any) -> str:
     wrong_targets = {
         "zero_grad is missing: gradients from before were added to this step's.": stale,
         "the batch is summed. Take the mean, or the step grows with the batch.": _after(judge, 8 * loss, _LR),
+        "this step is half as long as it should be: a factor of one half, or one mean over real and "
+        "generated together. Each part is paid in full, its mean taken over its own images.": _after(
+            judge, 0.5 * loss, _LR
+        ),
         "only the real images were judged: both streams are needed.": _after(
             judge, softplus(-real_logits).mean(), _LR
         ),
@@ -184,6 +188,11 @@ def _discriminator_turn(answer: Any) -> str:
         "torch.no_grad(), or detach() them.",
         "the generator's weights moved. It is not its turn.",
     )
+    expect(
+        all(p.requires_grad for p in generator.parameters()),
+        "the generator was frozen and stays so: put requires_grad back, or it never learns again.",
+    )
+    _expect_training(generator, judge)
     _expect_moved(judge, start, right, wrong_targets, "the discriminator")
     expect(
         is_close(number(result, "the loss"), loss.item()),
@@ -241,10 +250,11 @@ def _generator_turn(answer: Any) -> str:
         all(p.requires_grad for p in judge.parameters()),
         "the discriminator was frozen and stays so: put requires_grad back, or it never learns again.",
     )
+    _expect_training(generator, judge)
     if torch.equal(_weights(generator), start):
         raise Wrong(
-            "the generator has not moved. Were its images detached (they must not be here), or was step() "
-            "forgotten?"
+            "the generator has not moved. Were its images detached (they must not be here), was step() "
+            "forgotten, or zero_grad() called between backward() and step()?"
         )
     _expect_moved(generator, start, right, wrong_targets, "the generator")
     expect(
@@ -252,6 +262,14 @@ def _generator_turn(answer: Any) -> str:
         f"the step is right, but the loss you return should be {loss.item():.4g}, as it was before the step.",
     )
     return "The gradient came through the judge, and only the generator moved."
+
+
+def _expect_training(*players: nn.Module) -> None:
+    expect(
+        all(part.training for player in players for part in player.modules()),
+        "a player was left in evaluation mode, and its batch norm would learn no statistics any more. Put "
+        "its mode back.",
+    )
 
 
 def _expect_untouched(player: nn.Module, start: Tensor, gradient: str, weights: str) -> None:
@@ -264,7 +282,10 @@ def _expect_moved(
 ) -> None:
     found = _weights(player)
     if torch.equal(found, start):
-        raise Wrong(f"{name} has not moved: backward() makes gradients, step() uses them.")
+        raise Wrong(
+            f"{name} has not moved: backward() makes gradients, step() uses them, and zero_grad() belongs "
+            "before both."
+        )
     expect_close(found, right, name=f"a weight of {name} after the step", mistakes=wrong)
 
 
@@ -368,6 +389,10 @@ def _sample(answer: Any) -> str:
                 f"the generator came in {mode} mode and left in the other. Whoever trains it would not know."
             )
         expect(
+            all(p.requires_grad for p in generator.parameters()),
+            "the generator was frozen and stays so: after your sampling it would never learn again.",
+        )
+        expect(
             all(module.training == training for module in generator.modules()),
             f"the generator came in {mode} mode, and a part of it did not come back.",
         )
@@ -451,13 +476,18 @@ def _slerp(answer: Any) -> str:
     ),
 )
 def _planes(answer: Any) -> str:
-    x, y = torch.rand(5, 1, 4, 6), torch.tensor([3, 0, 9, 3, 1])
+    x, y = torch.rand(5, 1, 4, 6), torch.tensor([3, 0, 7, 3, 1])
     result = call(answer, x, y)
     found = tensor(result, name="the result")
     if found.shape == (5, 2, 4, 6):
         raise Wrong(
             "the label became one plane, as if it were a grey value: then 9 is three times a 3. Ten planes, "
             "one for each class."
+        )
+    if found.shape == (5, 9, 4, 6):
+        raise Wrong(
+            "there are only as many planes as the largest label in this batch needs. Another batch would "
+            "have another number: say how many classes there are, F.one_hot(y, 10)."
         )
     if found.shape == (15, 1, 4, 6):
         raise Wrong("the planes are beside the images in the batch. They are channels: dim=1.")

@@ -129,7 +129,7 @@ class GAN(nn.Module):
         if self.penalty is not None:
             terms["penalty"] = self.penalty(lambda x: self.discriminator(x, y), x, x_fake).mean()
             paid = loss + terms["penalty"]
-        optimizer.zero_grad(set_to_none=True)
+        self.discriminator.zero_grad()
         paid.backward()
         optimizer.step()
         terms |= {"d_real": real_logits.sigmoid().mean(), "d_fake": fake_logits.sigmoid().mean()}
@@ -145,7 +145,7 @@ class GAN(nn.Module):
         with _borrowed(self.discriminator):
             fake_logits = self.discriminator(x_fake, y)
             loss = self.loss.generator(real_logits, fake_logits).mean()
-            optimizer.zero_grad(set_to_none=True)
+            self.generator.zero_grad()
             loss.backward()
         optimizer.step()
         return {"generator_loss": loss.detach()}
@@ -179,12 +179,11 @@ class GAN(nn.Module):
         Statistics belong to the weights that they were measured with: averaged weights get averaged ones.
         """
         kept = min(self.average, (1 + step) / (10 + step))
-        latest = self.generator.state_dict()
-        for name, value in self.averaged.state_dict().items():
+        for value, latest in zip(_tensors(self.averaged), _tensors(self.generator), strict=True):
             if value.is_floating_point():
-                value.lerp_(latest[name], 1 - kept)
+                value.lerp_(latest, 1 - kept)
             else:
-                value.copy_(latest[name])
+                value.copy_(latest)
 
 
 def digit_gan(
@@ -240,6 +239,11 @@ def _borrowed(player: nn.Module) -> Iterator[None]:
         with torch.no_grad():
             for buffer, before in buffers:
                 buffer.copy_(before)
+
+
+def _tensors(player: nn.Module) -> list[Tensor]:
+    """Return the parameters and buffers, in an order that copies of the player share."""
+    return [*player.parameters(), *player.buffers()]
 
 
 def _check_players(generator: Any, discriminator: Any) -> None:

@@ -59,7 +59,7 @@ class DCGANGenerator(nn.Module):
             nn.Linear(latent_dim + num_classes, 7 * 7 * 2 * width, bias=False),
             ToMaps(2 * width, 7),
             nn.BatchNorm2d(2 * width),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             conv_up(2 * width, width),
             nn.ConvTranspose2d(width, 1, kernel_size=4, stride=2, padding=1),
             nn.Sigmoid(),

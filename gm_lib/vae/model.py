@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.distributions import Normal, kl_divergence
+from torch.distributions import Normal
 from torch.optim import Adam, Optimizer
 
 from gm_lib.networks import check_labels, mlp, one_hot
@@ -34,13 +34,18 @@ class GaussianEncoder(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Normal:
         """Return q(z | x), mean and scale of shape (n, latent_dim), for x of shape (n, *in_shape)."""
+        mean, log_var = self.mean_and_log_var(x, y)
+        return Normal(mean, (0.5 * log_var).exp(), validate_args=False)
+
+    def mean_and_log_var(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the mean of q(z | x) and the logarithm of its variance, each (n, latent_dim)."""
         if x.shape[-len(self.in_shape) :] != self.in_shape:
             expected = ", ".join(map(str, self.in_shape))
             raise ValueError(f"the encoder expects x of shape (n, {expected}), got {tuple(x.shape)}.")
         features = x.flatten(-len(self.in_shape))
         out = self.net(_with_label(features, y, self.num_classes)).to(x.dtype)  # autocast's may be shorter
         mean, log_var = out.chunk(2, dim=-1)
-        return Normal(mean, (0.5 * log_var).exp(), validate_args=False)
+        return mean, log_var
 
 
 class Decoder(nn.Module):
@@ -132,11 +137,16 @@ class VAE(nn.Module):
         return self.decoder(z, y)
 
     def elbo_terms(self, x: Tensor, y: Tensor | None = None) -> ElboTerms:
-        """Return the terms of the ELBO for each example, with one draw from q(z | x) that gradients pass."""
-        q = self.encode(x, y)
-        z = q.mean + q.stddev * randn(q.mean.shape, device=q.mean.device, dtype=q.mean.dtype)
+        """Return the terms of the ELBO for each example, with one draw from q(z | x) that gradients pass.
+
+        The KL is written out (Kingma and Welling 2014, appendix B), since ``torch.distributions`` takes more
+        passes over small tensors, and this is the hot path.
+        """
+        mean, log_var = self.encoder.mean_and_log_var(x, y)
+        z = mean + (0.5 * log_var).exp() * randn(mean.shape, device=mean.device, dtype=mean.dtype)
         return ElboTerms(
-            reconstruction=-self.likelihood.log_prob(x, self.decode(z, y)), kl=kl_divergence(q, self.prior)
+            reconstruction=-self.likelihood.log_prob(x, self.decode(z, y)),
+            kl=0.5 * (mean.square() + log_var.exp() - 1 - log_var),
         )
 
     def elbo(self, x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -186,7 +196,7 @@ class VAE(nn.Module):
         terms = self.elbo_terms(x, y)
         reconstruction, kl = terms.reconstruction.mean(), terms.kl.sum(-1).mean()
         loss = reconstruction + self.beta * kl
-        optimizers["adam"].zero_grad(set_to_none=True)
+        self.zero_grad()  # the optimizer's own takes several times as long
         loss.backward()
         optimizers["adam"].step()
         return {"loss": loss.detach(), "reconstruction": reconstruction.detach(), "kl": kl.detach()}

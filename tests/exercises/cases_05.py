@@ -69,6 +69,9 @@ WRONG["5.1"] = [
     (log_of_a_sum, "log 0 is -inf"),
     (lambda x, w, m, v: (joint(x, w, m, v).exp().sum(1) + 1e-12).log(), "hides the error"),
     (lambda x, w, m, v: log_of_a_sum(x, w, m, v).clamp(min=-100), "hides the error"),
+    (lambda x, w, m, v: (w.log() - (x[:, None] - m) ** 2 / (2 * v)).logsumexp(1), "have no height"),
+    (lambda x, w, m, v: joint(x, w, m, v).logsumexp(1) + 0.5 * math.log(2 * math.pi), "½ log 2π of each"),
+    (lambda x, w, m, v: (joint(x, w, m, v) + 0.5 * v.log()).logsumexp(1), "the term -log σ_k"),
     (lambda x, w, m, v: joint(x, w, m, v).logsumexp(1) / math.log(2), "log p(x) should be"),
 ]
 
@@ -175,6 +178,7 @@ WRONG["5.3"] = [
     (lambda j, q: (q * (q.log() - j)).sum(1), "a loss"),
     (lambda j, q: (j - q.log()).sum(1), "without their weights"),
     (lambda j, q: (j - q.log()).mean(1), "equally probable"),
+    (lambda j, q: (q * (j - q.log())).mean(1), "averaged over the components"),
     (through_the_posterior, "under the posterior"),
     (lambda j, q: (q * (j.exp() - q.log())).sum(1), "a logarithm already"),
     (lambda j, q: (q * (j - q)).sum(1), "where log q belongs"),
@@ -357,6 +361,7 @@ WRONG["5.6"] = [
     (with_mean(lambda x, W, mu, s: (x + mu) @ W @ m_inverse(W, s)), "μ is added"),
     (with_mean(lambda x, W, mu, s: (x - mu) @ W @ m_inverse(W, 1)), "M is WᵀW + I here"),
     (with_mean(lambda x, W, mu, s: (x - mu) @ torch.linalg.pinv(W).T), "least squares"),
+    (with_mean(lambda x, W, mu, s: (x - mu) @ W @ torch.linalg.inv(W.T @ W + s)), "to every entry of WᵀW"),
     (with_mean(lambda x, W, mu, s: (x - mu) @ W), "not yet divided by M"),
     (with_mean(lambda x, W, mu, s: (x - mu) @ W @ torch.linalg.inv(m_inverse(W, s))), "has its inverse"),
     (with_mean(lambda x, W, mu, s: s * (x - mu) @ W @ m_inverse(W, s)), "too small by the factor σ²"),
@@ -429,6 +434,7 @@ WRONG["5.7"] = [
     (with_loadings(lambda top, s, U, d: U[:, :d] * (top.sqrt() - s.sqrt())), "the roots are subtracted"),
     (with_loadings(lambda top, s, U, d: U[:, :d] * (top - s.sqrt()).sqrt()), "σ is subtracted"),
     (with_loadings(lambda top, s, U, d: U[:, :d]), "all columns have length one"),
+    (with_loadings(lambda top, s, U, d: U[:, :d] @ (torch.diag(top) - s).sqrt()), "W contains NaN: a root"),
     (with_loadings(lambda top, s, U, d: U[:d].T * (top - s).sqrt()), "rows of `vectors`"),
     (with_loadings(lambda top, s, U, d: U[:, -d:] * (top - s).sqrt()), "the last d directions"),
     (with_loadings(lambda top, s, U, d: (U[:, :d] * (top - s).sqrt()).T), "W is transposed"),

@@ -110,12 +110,43 @@ def both_move(generator, discriminator, optimizer, x, z):
     return loss
 
 
+def before_that(change, turn):
+    """A turn before which something is done to the generator or the discriminator, and not undone."""
+
+    def changed(generator, discriminator, *rest):
+        change(generator, discriminator)
+        return turn(generator, discriminator, *rest)
+
+    return changed
+
+
+def cleared_too_late(turn):
+    """A turn whose gradients are cleared between backward() and step()."""
+
+    def cleared(generator, discriminator, optimizer, *rest):
+        class Late:
+            def zero_grad(self):
+                pass
+
+            def step(self):
+                optimizer.zero_grad()
+                optimizer.step()
+
+        return turn(generator, discriminator, Late(), *rest)
+
+    return cleared
+
+
 RIGHT["13.2"] = [one_batch, two_backwards, discriminator_turn()]
 WRONG["13.2"] = [
     (discriminator_turn(cut=False), "gradients were left on the generator"),
     (both_move, "the generator's weights moved"),
     (discriminator_turn(zero=False), "zero_grad is missing"),
     (discriminator_turn(step=False), "has not moved"),
+    (cleared_too_late(discriminator_turn()), "zero_grad() belongs before both"),
+    (before_that(lambda g, d: g.requires_grad_(False), discriminator_turn()), "was frozen and stays so"),
+    (before_that(lambda g, d: g.eval(), discriminator_turn()), "left in evaluation mode"),
+    (discriminator_turn(lambda real, fake: right_d(real, fake) / 2), "half as long"),
     (discriminator_turn(reduce=torch.sum), "the batch is summed"),
     (discriminator_turn(lambda real, fake: softplus(-real)), "only the real images"),
     (discriminator_turn(lambda real, fake: softplus(fake)), "only the generated images"),
@@ -191,6 +222,8 @@ WRONG["13.3"] = [
     (stays_frozen, "was frozen and stays so"),
     (generator_turn(zero=False), "zero_grad is missing"),
     (generator_turn(step=False), "the generator has not moved"),
+    (cleared_too_late(generator_turn()), "zero_grad() called between"),
+    (before_that(lambda g, d: d.eval(), generator_turn()), "left in evaluation mode"),
     (generator_turn(reduce=torch.sum), "the batch is summed"),
     (generator_turn(lambda fake: -softplus(fake)), "this is the minimax loss"),
     (generator_turn(lambda fake: softplus(fake)), "learns to be found out"),
@@ -271,6 +304,7 @@ WRONG["13.5"] = [
     (sampler(restore=False), "left in the other"),
     (always_trains_again, "left in the other"),
     (only_the_norm, "not those of evaluation mode"),
+    (lambda generator, z: sampler()(generator.requires_grad_(False), z), "was frozen and stays so"),
     (lambda generator, z: sampler()(generator, z)[0], "should have shape (8, 2)"),
 ]
 
@@ -343,6 +377,7 @@ RIGHT["13.7"] = [
 ]
 WRONG["13.7"] = [
     (grey, "as if it were a grey value"),
+    (lambda x, y: torch.cat([x, F.one_hot(y).float()[..., None, None] + 0 * x], dim=1), "the largest label"),
     (lambda x, y: torch.cat([planes(x, y), x], dim=1), "the planes come first"),
     (lambda x, y: planes(x, y), "the planes alone"),
     (lambda x, y: torch.cat([x, x * planes(x, y)], dim=1), "multiplied by its label's planes"),
