@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import signal
 
 import pytest
 
@@ -9,6 +10,11 @@ from gm_lib.data import ImageData, images, sources
 
 # gm_lib.data.images names the function; this is the module of the same name.
 images_module = importlib.import_module("gm_lib.data.images")
+
+
+def pytest_configure() -> None:
+    """Listen to SIGINT, which a shell makes the commands that it runs in the background ignore."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
