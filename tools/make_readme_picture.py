@@ -36,9 +36,10 @@ def main() -> int:
     argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
-    data = images("mnist")
-    if data.name != "mnist":
-        print("The picture shows MNIST, which is not here: set GM_DATA to it.", file=sys.stderr)
+    try:
+        data = images("mnist", fallback=False)
+    except OSError as error:
+        print(error, file=sys.stderr)
         return 1
     with forked_rng(seed=0):
         model = digit_vae(latent_dim=2, hidden=(400, 400))

@@ -167,7 +167,7 @@ def vae_quick(seed: int) -> Measured:
 )
 def gan_quick(seed: int) -> Measured:
     """Train chapter 13's GAN with everything drawn from ``seed`` and let the classifier judge its samples."""
-    samples = samples_of_quick_gan(seed, num_classes=0, asked=None)
+    samples = samples_of_quick_gan(seed)
     report = judge_digits(samples, mnist().valid.x, seed=seed).as_dict()
     return {name: report[name] for name in CLAIMS["gan_quick"].quantities}
 
@@ -188,7 +188,7 @@ def gan_quick(seed: int) -> Measured:
 def gan_labels_quick(seed: int) -> Measured:
     """Train the conditional GAN as ``gan_quick`` trains the other; ask it for each digit equally often."""
     asked = torch.arange(QUICK_SAMPLES) % 10
-    samples = samples_of_quick_gan(seed, num_classes=10, asked=asked)
+    samples = samples_of_quick_gan(seed, asked)
     read = read_digits(pretrained.digit_classifier(), samples).argmax(-1)
     report = judge_digits(samples, mnist().valid.x, seed=seed).as_dict()
     return {
@@ -229,13 +229,12 @@ def vae_bfloat16(seed: int) -> Measured:
 QUICK_SAMPLES = 5000
 
 
-def samples_of_quick_gan(seed: int, *, num_classes: int, asked: Tensor | None) -> Tensor:
-    """Train ``digit_gan`` for the quick profile's 1,200 steps; draw samples, of the digits ``asked`` for."""
+def samples_of_quick_gan(seed: int, asked: Tensor | None = None) -> Tensor:
+    """Train ``digit_gan``, with labels if digits are ``asked`` for, for the quick profile; draw samples."""
     data, where = mnist(), device()
     with forked_rng(seed):
-        model = digit_gan(num_classes=num_classes)
-    y = data.train.y if num_classes else None
-    batches = Batches(data.train.x, y, batch_size=64, seed=seed, device=where)
+        model = digit_gan(num_classes=0 if asked is None else 10)
+    batches = Batches(data.train.x, data.train.y, batch_size=64, seed=seed, device=where)
     train(model, batches, steps=1200, seed=seed)
     generator = torch.Generator(where).manual_seed(seed)
     y = None if asked is None else asked.to(where)

@@ -188,11 +188,7 @@ def _discriminator_turn(answer: Any) -> str:
         "torch.no_grad(), or detach() them.",
         "the generator's weights moved. It is not its turn.",
     )
-    expect(
-        all(p.requires_grad for p in generator.parameters()),
-        "the generator was frozen and stays so: put requires_grad back, or it never learns again.",
-    )
-    _expect_training(generator, judge)
+    _expect_able_to_learn(generator, judge)
     _expect_moved(judge, start, right, wrong_targets, "the discriminator")
     expect(
         is_close(number(result, "the loss"), loss.item()),
@@ -246,11 +242,7 @@ def _generator_turn(answer: Any) -> str:
         torch.equal(_weights(judge), judge_start),
         "the discriminator's weights moved. It is not its turn: step the generator's optimizer only.",
     )
-    expect(
-        all(p.requires_grad for p in judge.parameters()),
-        "the discriminator was frozen and stays so: put requires_grad back, or it never learns again.",
-    )
-    _expect_training(generator, judge)
+    _expect_able_to_learn(generator, judge)
     if torch.equal(_weights(generator), start):
         raise Wrong(
             "the generator has not moved. Were its images detached (they must not be here), was step() "
@@ -264,12 +256,17 @@ def _generator_turn(answer: Any) -> str:
     return "The gradient came through the judge, and only the generator moved."
 
 
-def _expect_training(*players: nn.Module) -> None:
-    expect(
-        all(part.training for player in players for part in player.modules()),
-        "a player was left in evaluation mode, and its batch norm would learn no statistics any more. Put "
-        "its mode back.",
-    )
+def _expect_able_to_learn(generator: nn.Module, judge: nn.Module) -> None:
+    for name, player in (("generator", generator), ("discriminator", judge)):
+        expect(
+            all(p.requires_grad for p in player.parameters()),
+            f"the {name} was frozen and stays so: put requires_grad back, or it never learns again.",
+        )
+        expect(
+            all(part.training for part in player.modules()),
+            f"the {name} was left in evaluation mode: put its mode back, or a batch norm in it learns no "
+            "statistics any more.",
+        )
 
 
 def _expect_untouched(player: nn.Module, start: Tensor, gradient: str, weights: str) -> None:

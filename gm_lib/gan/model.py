@@ -109,9 +109,7 @@ class GAN(nn.Module):
             part = slice(i, None, self.discriminator_steps)
             x_part, y_part = x[part], None if y is None else y[part]
             x_fake = self.generator(self._noise(len(x_part)), y_part)
-            real_logits, terms = self.discriminator_step(
-                x_part, x_fake.detach(), y_part, optimizers["discriminator"]
-            )
+            real_logits, terms = self.discriminator_step(x_part, x_fake, y_part, optimizers["discriminator"])
         terms |= self.generator_step(real_logits, x_fake, y_part, optimizers["generator"])
         self._average_weights(step)
         return terms
@@ -119,10 +117,12 @@ class GAN(nn.Module):
     def discriminator_step(
         self, x: Tensor, x_fake: Tensor, y: Tensor | None, optimizer: Optimizer
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Teach the discriminator with real examples and as many generated ones, cut from their history.
+        """Teach the discriminator with real examples and as many generated ones.
 
-        Returns the logits of the real examples, (n,) and detached, and the terms.
+        Nothing of the generator changes: what it made is cut from its history first. Returns the logits of
+        the real examples, (n,) and detached, and the terms.
         """
+        x_fake = x_fake.detach()
         real_logits, fake_logits = self.discriminator(x, y), self.discriminator(x_fake, y)
         loss = self.loss.discriminator(real_logits, fake_logits).mean()
         paid, terms = loss, {"discriminator_loss": loss}
