@@ -68,22 +68,23 @@ format: $(READY) ## format the code, the chapters' too, and mend what can be men
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-# torch is held at one version that has wheels for every platform here; the CUDA packages that its Linux wheel
-# wants are pinned by torch itself, so they are left to pip and a CPU build of torch brings none of them.
+# torch and torchvision are held at one pair that fit each other and have wheels for every platform here; the CUDA
+# packages that torch's Linux wheel wants are pinned by torch itself, so a CPU build of torch brings none of them.
 # pythae asks for dataclasses, a part of Python now; later versions than this one refuse to be installed beside it.
 lock: ## resolve the requirements anew, one file for all platforms
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check uv
-	echo 'torch==2.13.0' | $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	printf '%s\n' $(TORCH) | $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	  --extra book --extra test --no-annotate --custom-compile-command 'make lock' \
 	  $$(for p in $(CUDA_PACKAGES); do printf ' --no-emit-package %s' $$p; done) \
 	  --constraint - pyproject.toml --output-file requirements.txt
-	printf '%s\n' torch==2.13.0 dataclasses==0.6 | $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	printf '%s\n' $(TORCH) dataclasses==0.6 | $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	  --extra bench --no-annotate --custom-compile-command 'make lock' \
 	  $$(for p in $(CUDA_PACKAGES); do printf ' --no-emit-package %s' $$p; done) \
 	  --constraint - --constraint requirements.txt pyproject.toml --output-file benchmarks/requirements.txt
 	rm -rf $(VENV)-lock
 
+TORCH := torch==2.14.1 torchvision==0.29.1
 CUDA_PACKAGES := triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cccl nvidia-cuda-crt \
   nvidia-cuda-cupti nvidia-cuda-nvcc nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft \
   nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 \
