@@ -1,7 +1,8 @@
 # Everything the course needs, as commands. `make help` lists them.
-# Nothing is assumed but Python 3.11-3.13, make and a package index.
+# Nothing is assumed but Python 3.11-3.14, make and a package index.
 SHELL := /bin/sh
 PYTHON ?= python3
+UV ?= $(shell command -v uv)
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
@@ -9,8 +10,9 @@ BENCH := .venv-bench
 PORT ?= 8000
 WORKERS ?= 2
 ifneq ($(GM_DATA),)
-# Notebooks run in their own folder.
-export GM_DATA := $(abspath $(GM_DATA))
+# Notebooks run in their own folder. Not by abspath, which would take "My Drive" for two paths.
+override GM_DATA := $(if $(filter /% ~%,$(firstword $(GM_DATA))),$(GM_DATA),$(CURDIR)/$(GM_DATA))
+export GM_DATA
 endif
 
 .DEFAULT_GOAL := help
@@ -21,23 +23,24 @@ help: ## list the commands
 
 setup: $(READY) ## create .venv with the locked requirements (the others do it when needed)
 
-$(READY): requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Python 3.11, 3.12 or 3.13 is needed, $(PYTHON) is %d.%d. Choose another: make PYTHON=python3.12 $(MAKECMDGOALS)" % v)'
-	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -e .
-	@touch $(READY)
+# An environment that was made in another folder, or by another Python than is in it now, is made anew.
+SETUP := tools/setup_environment.py
+unready = $(shell $(1)/bin/python -S $(SETUP) $(1) --check 2>/dev/null || echo FORCE)
+FORCE:
 
-book: $(READY) notebooks ## execute every chapter and build the site in _build/html
+$(READY): requirements.txt pyproject.toml $(SETUP) $(call unready,$(VENV))
+	@$(PYTHON) $(SETUP) $(VENV) requirements.txt --uv "$(UV)"
+
+book: $(READY) notebooks ## execute every chapter and build the site in _build/html (STRICT=1: a warning fails it)
 	$(PY) tools/make_results_page.py
-	$(PY) tools/execute.py --workers $(WORKERS)
+	$(PY) tools/execute.py --workers $(WORKERS) $(if $(STRICT),--strict)
 	@rm -rf _build/html
 	$(VENV)/bin/jupyter-book build -W -n --keep-going --all .
 	@echo "Open _build/html/index.html in a browser, or run: make serve"
 
 test: $(READY) ## run the unit tests, then every notebook from top to bottom
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) -m "not site" tests
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout=300 --timeout=0 notebooks
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest -n $(WORKERS) -m "not site" tests
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest -n $(WORKERS) --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout=300 --timeout=0 notebooks
 
 test-site: $(READY) ## open the built pages in Chromium, with the network off (after: make book)
 	$(PY) -m pytest -m site tests/site
@@ -45,12 +48,9 @@ test-site: $(READY) ## open the built pages in Chromium, with the network off (a
 bench: $(BENCH)/.ready ## measure speed and quality beside other libraries: 25 minutes on a quiet machine
 	$(BENCH)/bin/python -m benchmarks
 
-# torchgan asks for a torchvision that fits the torch which is here, and uses it for pictures alone.
-$(BENCH)/.ready: benchmarks/requirements.txt pyproject.toml
-	$(PYTHON) -m venv $(BENCH)
-	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
-	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps torchgan==0.1.0 -e .
-	@touch $(BENCH)/.ready
+# torchgan 0.1.0 asks for older packages than there are now, and works with these.
+$(BENCH)/.ready: benchmarks/requirements.txt pyproject.toml $(SETUP) $(call unready,$(BENCH))
+	@$(PYTHON) $(SETUP) $(BENCH) benchmarks/requirements.txt --uv "$(UV)" --besides torchgan==0.1.0
 
 notebooks: $(READY) ## derive notebooks/ from book/chapters/
 	$(PY) tools/make_notebooks.py

@@ -221,7 +221,7 @@ def digit_gan(
         "average": average,
     }
     # The layout in which convolutions are fastest, on the CPU and on tensor cores; the numbers are the same.
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.to(memory_format=torch.channels_last)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 * ``cells``: an exercise shows its stub, then hints, check and solution; widgets are left out
 * ``page``: the buttons in a chapter's header, the footer, the coming chapters in the sidebar
 * ``assets``: MathJax and the student notebooks, so that nothing is loaded from another host
+* ``fallback``: a box on pages that were built without MNIST
 * ``status``: the table of what was executed, when, and on which data
 
 Execution itself is the work of ``tools/execute.py``; here only the cache that it filled is chosen.
@@ -18,7 +19,7 @@ from sphinx.config import Config
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tools"))
 
 import execution_cache
-from gm_book import assets, cells, page, status
+from gm_book import assets, cells, fallback, page, status
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -31,6 +32,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", cells.mark_boxes)
     app.connect("doctree-read", cells.keep_punctuation)
     app.connect("doctree-read", page.note_coming)
+    app.connect("doctree-read", fallback.announce)
     app.connect("env-updated", status.outdated)
     app.add_node(cells.Fold, html=(cells.visit_fold, cells.depart_fold))
     app.add_directive("chapter-status", status.ChapterStatus)

@@ -13,6 +13,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 
 import execution_cache
+from gm_book import fallback
 
 HEADER = ("Chapter", "Seconds", "Profile", "Data", "Executed")
 NOT_RECORDED = "not recorded"
@@ -88,7 +89,7 @@ def _columns(record: NbCacheRecord) -> tuple[str, ...]:
         profile = used = NOT_RECORDED
     else:
         profile = f"{data['profile']}, on {data['device']}"
-        used = "; ".join(data["data"]) or "none"
+        used = "; ".join(map(fallback.shortened, data["data"])) or "none"
     return f"{data['execution_seconds']:.0f}", profile, used, f"{record.created:%Y-%m-%d %H:%M} UTC"
 
 
