@@ -1,4 +1,4 @@
-"""What a book does on a machine that is not its authors': other data, and packages that warn. On a toy book."""
+"""What a book does on other machines than its authors': other data, packages that warn. On a toy book."""
 
 from pathlib import Path
 

@@ -5,7 +5,7 @@ import re
 from docutils import nodes
 from sphinx.application import Sphinx
 
-# What gm_lib.data prints then. It names the set that was looked for, and why it is not here, before these words.
+# What gm_lib.data prints then: which set was looked for, why it is not here, and what was loaded.
 IN_ITS_PLACE = re.compile(r"^gm_lib\.data: (?P<why>.+)\. In its place (?P<loaded>\w+), ", re.MULTILINE)
 
 SETUP = "book/setup"
@@ -22,8 +22,8 @@ def announce(app: Sphinx, document: nodes.document) -> None:
         "",
         nodes.strong(text="This page was built without MNIST. "),
         nodes.Text(
-            "In its place stand the 1,797 small digits that come with scikit-learn. They are another data set: the "
-            "numbers and pictures below are theirs, and what holds on MNIST alone is left out. "
+            "In its place stand the 1,797 small digits that come with scikit-learn. They are other data: "
+            "the numbers and pictures below are theirs, and what holds on MNIST alone is left out. "
         ),
     )
     if SETUP in app.env.found_docs:
