@@ -52,14 +52,16 @@ bench: $(BENCH)/.ready ## measure speed and quality beside other libraries: 25 m
 $(BENCH)/.ready: benchmarks/requirements.txt pyproject.toml $(SETUP) $(call unready,$(BENCH))
 	@$(PYTHON) $(SETUP) $(BENCH) benchmarks/requirements.txt --uv "$(UV)" --besides torchgan==0.1.0
 
-notebooks: $(READY) ## derive notebooks/ from book/chapters/
+notebooks: $(READY) ## derive notebooks/ and the README's list of chapters from book/
 	$(PY) tools/make_notebooks.py
+	$(PY) tools/make_readme.py
 
 lint: $(READY) ## check format, style, types and that what is made from sources is up to date
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(PY) tools/make_notebooks.py --check
+	$(PY) tools/make_readme.py --check
 	$(PY) tools/make_results_page.py --check
 	$(PY) -m benchmarks.page --check
 

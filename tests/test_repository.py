@@ -19,12 +19,16 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 from sphinx_external_toc.parsing import parse_toc_yaml
+
+from gm_lib import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
-GUIDES = ("README.md", "CONTRIBUTING.md", "LICENSE-text.md", "book/intro.md", "book/setup.md")
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text("utf-8")
+GUIDES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE-text.md", "book/intro.md", "book/setup.md")
 COURSE = "generative-models-course"
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
@@ -437,6 +441,55 @@ def test_the_wheel_carries_its_licence_and_asks_for_the_core_dependencies_only(w
     wanted = [Requirement(line) for line in fields.get_all("Requires-Dist")]
     core = {canonicalize_name(requirement.name) for requirement in wanted if requirement.marker is None}
     assert core == {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
+
+
+def test_the_wheel_has_the_version_of_the_library(wheel):
+    assert wheel.name.split("-")[1] == __version__
+
+
+# --- releases
+
+
+def released() -> list[tuple[str, str]]:
+    """Return version and date of each release in the changelog, the newest first."""
+    return re.findall(r"^## (\d+\.\d+\.\d+) - (\d{4}-\d\d-\d\d)$", CHANGELOG, flags=re.MULTILINE)
+
+
+def test_the_changelog_begins_with_the_version_that_is_here_or_with_what_is_unreleased():
+    version = Version(__version__)
+    headings = re.findall(r"^## (\S+)", CHANGELOG, flags=re.MULTILINE)
+    assert headings[0] == ("Unreleased" if version.is_devrelease else __version__)
+    older = [Version(heading) for heading in headings[1:]]
+    assert older == sorted(older, reverse=True)
+    assert all(version > old for old in older)
+
+
+# From the format's schema, https://github.com/citation-file-format/citation-file-format/blob/1.2.0/schema.json
+CITATION_REQUIRED = {"authors", "cff-version", "message", "title"}
+CITATION_KNOWN = CITATION_REQUIRED | {
+    *("abstract", "commit", "contact", "date-released", "doi", "identifiers", "keywords", "license"),
+    *("license-url", "preferred-citation", "references", "repository", "repository-artifact"),
+    *("repository-code", "type", "url", "version"),
+}
+
+
+def test_the_citation_is_as_its_format_wants_it_and_names_the_last_release():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert set(citation) >= CITATION_REQUIRED
+    assert set(citation) <= CITATION_KNOWN
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["type"] == "software"
+    assert citation["authors"]
+    assert all(author["name"] for author in citation["authors"])
+    assert citation["license"] == PROJECT["license"]
+    assert citation["repository-code"] == PROJECT["urls"]["Repository"]
+    named = [(citation["version"], str(citation["date-released"]))] if "version" in citation else []
+    assert named == released()[:1]
+
+
+def test_the_site_is_published_from_tags_and_on_demand_only():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/publish.yml").read_text("utf-8"))
+    assert workflow[True] == {"push": {"tags": ["v*"]}, "workflow_dispatch": None}  # YAML takes `on` for true
 
 
 # --- the README's picture

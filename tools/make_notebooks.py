@@ -13,19 +13,19 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
-import yaml
 
 from chapter_problems import problems
 from chapters import LINK, ROOT, TASK, Chapter, ChapterError, chapter_paths, read, stub
+from repository import Repository, repository
 
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 
-# Flat, without functions: a student who opens it shall be able to read it.
+# Flat, without functions: a student who opens it shall be able to read it. packaging comes with gm_lib: where
+# either is missing, both are installed.
 INSTALL = """\
 # @title Run this cell first: it installs gm_lib, the course's library, where it is missing.
 import importlib
@@ -33,22 +33,29 @@ import sys
 from importlib.metadata import version
 from importlib.util import find_spec
 
-wanted = "{version}"
+{why}
+wanted = "{wanted}"
 try:
+    from packaging.specifiers import SpecifierSet
+
     import gm_lib
 
     found = gm_lib.__version__
+    fits = SpecifierSet(wanted).contains(found, prereleases=True)
 except ImportError:
-    found = None
+    fits = False
 
-if found != wanted:
+if not fits:
     # torch and numpy are named in the versions that are here, so that pip leaves them alone.
     keep = " ".join(f"{{name}}=={{version(name)}}" for name in ("torch", "numpy") if find_spec(name))
-    %pip install -q "gm-lib @ git+https://github.com/{slug}@{branch}" {{keep}}
+    %pip install -q "gm-lib @ git+https://github.com/{slug}@{ref}" {{keep}}
+    # A gm_lib that was imported before is forgotten, or Python would go on with it.
     for name in [name for name in sys.modules if name.partition(".")[0] == "gm_lib"]:
         del sys.modules[name]
     importlib.invalidate_caches()
     try:
+        from packaging.specifiers import SpecifierSet
+
         import gm_lib
 
         found = gm_lib.__version__
@@ -57,10 +64,10 @@ if found != wanted:
             "gm_lib could not be installed; pip says why above. It needs the network: offline, get a copy of "
             "https://github.com/{slug} and run `pip install .` in its folder."
         ) from None
-    if found != wanted:
+    if not SpecifierSet(wanted).contains(found, prereleases=True):
         raise ImportError(
-            f"gm_lib {{found}} is here, this notebook was made for {{wanted}}. Restart the kernel and run "
-            "this cell again; if that does not help, take the newest notebook from "
+            f"gm_lib {{found}} is here, this notebook was made for gm_lib{{wanted}}. Restart the kernel and "
+            "run this cell again; if that does not help, take the newest notebook from "
             "https://github.com/{slug}"
         )
 
@@ -68,25 +75,13 @@ from gm_lib.runtime import device, profile
 
 print(f"gm_lib {{found}}, device: {{device()}}, profile: {{profile()}}")"""
 
+RELEASED = """\
+# This notebook belongs to release {version} of the course and uses the gm_lib of that release. Both stay
+# where they are: a copy that you saved works on when the course has a newer release."""
 
-@dataclass(frozen=True)
-class Repository:
-    """Where the course lives: slug ("owner/name") and branch on GitHub, and the version of gm_lib there."""
-
-    slug: str
-    branch: str
-    version: str
-
-
-def repository(root: Path = ROOT) -> Repository:
-    """Return slug and branch as ``_config.yml`` has them, and the version of ``gm_lib``."""
-    config = yaml.safe_load((root / "_config.yml").read_text("utf-8"))["repository"]
-    slug = str(config["url"]).removeprefix("https://github.com/").removesuffix("/")
-    code = (root / "gm_lib" / "__init__.py").read_text("utf-8")
-    version = re.search(r'^__version__ = "([^"]+)"', code, re.M)
-    if version is None:
-        raise ChapterError('gm_lib/__init__.py: no line `__version__ = "…"` in it.')
-    return Repository(slug, str(config.get("branch", "main")), version[1])
+BETWEEN_RELEASES = """\
+# This notebook was made between two releases of the course: it takes gm_lib as it is being worked on, in
+# the version below or a newer one. A notebook to keep for long is better taken from a release."""
 
 
 def student_notebook(chapter: Chapter, where: Repository) -> str:
@@ -114,8 +109,7 @@ def student_notebook(chapter: Chapter, where: Repository) -> str:
 
 
 def _badge(name: str, where: Repository) -> dict[str, Any]:
-    url = f"https://colab.research.google.com/github/{where.slug}/blob/{where.branch}/notebooks/{name}.ipynb"
-    return _cell("markdown", f"[![Open in Colab]({BADGE})]({url})", ("badge",))
+    return _cell("markdown", f"[![Open in Colab]({BADGE})]({where.colab(name)})", ("badge",))
 
 
 def _chapter_cells(chapter: Chapter, where: Repository) -> Iterator[dict[str, Any]]:
@@ -125,10 +119,15 @@ def _chapter_cells(chapter: Chapter, where: Repository) -> Iterator[dict[str, An
             yield _cell("markdown", rewrite_links(cell.source, chapter.path, where), cell.tags)
             continue
         if not installed:
-            install = INSTALL.format(version=where.version, slug=where.slug, branch=where.branch)
-            yield _cell("code", install, ("install", "remove-cell"))
+            yield _cell("code", _install(where), ("install", "remove-cell"))
             installed = True
         yield _cell("code", stub(cell.source), cell.tags)
+
+
+def _install(where: Repository) -> str:
+    why = (RELEASED if where.released else BETWEEN_RELEASES).format(version=where.version)
+    wanted = ("==" if where.released else ">=") + where.version
+    return INSTALL.format(why=why, wanted=wanted, slug=where.slug, ref=where.ref)
 
 
 def _cell(kind: str, source: str, tags: tuple[str, ...]) -> dict[str, Any]:
@@ -175,7 +174,7 @@ def rewrite_links(text: str, chapter: Path, where: Repository) -> str:
         if path.parent == chapter.parent.resolve():
             return f"]({path.stem}.ipynb)"  # headings have other anchors in a notebook
         page = path.relative_to(root.resolve()).as_posix()
-        return f"](https://github.com/{where.slug}/blob/{where.branch}/{page}{anchor})"
+        return f"]({where.page(page)}{anchor})"
 
     return LINK.sub(rewrite, text)
 
@@ -252,7 +251,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     check = parser.parse_args(arguments).check
     try:
         lines = drift(root) if check else write(root)
-    except (ChapterError, OSError) as error:
+    except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     print("\n".join(lines) if lines else "notebooks/ is up to date")

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from chapters import ROOT
-from make_notebooks import derive, repository, write
+from make_notebooks import derive, write
+from repository import repository
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}(?<!\.git)")
 ADDRESS = r"(github\.com[/:]|githubusercontent\.com/|colab\.research\.google\.com/github/)"

@@ -1,6 +1,7 @@
 """What is executed again and what is not, and what a page shows of an exercise: on a toy book."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from toy_book import ToyBook
 
 import execution_cache
 
+COLAB = "https://colab.research.google.com/github"
 BOTH = {"08_one", "09_two"}
 
 
@@ -142,10 +144,10 @@ def test_the_solution_is_folded_away_and_nowhere_else(built: ToyBook) -> None:
     assert not any("BEGIN SOLUTION" in path.read_text("utf-8") for path in pages.rglob("*.html"))
 
 
-def test_a_chapter_offers_colab_and_its_student_edition(built: ToyBook) -> None:
+def test_a_chapter_offers_colab_at_the_tag_of_the_version_and_its_student_edition(built: ToyBook) -> None:
     page = BeautifulSoup(built.page("chapters/08_one"), "html.parser")
     targets = [str(link["href"]) for link in page.select(".article-header-buttons a")]
-    assert any(t.startswith("https://colab.research.google.com/github/") for t in targets)
+    assert any(re.fullmatch(f"{COLAB}/[^/]+/[^/]+/blob/v1.2.3/notebooks/08_one.ipynb", t) for t in targets)
     assert "../../notebooks/08_one.ipynb" in targets
     other = BeautifulSoup(built.page("intro"), "html.parser")
     assert not other.select(".article-header-buttons a.btn-colab-button")

@@ -44,7 +44,7 @@ check("8.1", answer)
 
 # The parts of gm_lib that building a book asks for, without PyTorch: a kernel then starts in a second.
 LIBRARY = {
-    "__init__.py": "answer = 1\n",
+    "__init__.py": '__version__ = "1.2.3"\nanswer = 1\n',
     "runtime.py": """\
 import os
 

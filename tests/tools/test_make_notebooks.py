@@ -1,26 +1,29 @@
 """Claims about the student notebooks that are made from a chapter."""
 
 import json
-import os
 import re
-import subprocess
-import sys
+import shutil
+from pathlib import Path
 
 import nbformat
+import packaging
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from install_cell import install_cell, library, run_install_cell
 from toy_course import TOY_CHAPTER
 
 from chapters import ChapterError, parse
-from make_notebooks import Repository, derive, drift, main, repository, rewrite_links, student_notebook, write
+from make_notebooks import derive, drift, main, rewrite_links, student_notebook, write
+from repository import Repository, repository
 
-WHERE = Repository("someone/some.course", "main", "1.2.3")
+WHERE = Repository("someone/some.course", "main", "1.2.3.dev0")
+RELEASE = Repository("someone/some.course", "main", "1.2.3")
 
 
-def notebook(course, text=TOY_CHAPTER):
+def notebook(course, text=TOY_CHAPTER, where=WHERE):
     chapter = parse(text, course / "book" / "chapters" / "07_toy.md")
-    return nbformat.reads(student_notebook(chapter, WHERE), as_version=4)
+    return nbformat.reads(student_notebook(chapter, where), as_version=4)
 
 
 def ids(course, text=TOY_CHAPTER):
@@ -66,8 +69,16 @@ def test_one_install_cell_comes_before_all_other_code(course):
         len(code) - 1
     )
     assert "remove-cell" in code[0].metadata.tags
-    assert 'wanted = "1.2.3"' in code[0].source
+    assert 'wanted = ">=1.2.3.dev0"' in code[0].source
     assert '"gm-lib @ git+https://github.com/someone/some.course@main"' in code[0].source
+
+
+def test_all_that_a_notebook_of_a_release_points_to_is_the_tag(course):
+    text = json.dumps(notebook(course, where=RELEASE))
+    assert "/blob/v1.2.3/notebooks/07_toy.ipynb" in text
+    assert "/blob/v1.2.3/book/notation.md#sets" in text
+    assert "some.course@v1.2.3" in text
+    assert "main" not in text
 
 
 def test_a_notebook_has_no_outputs_and_is_valid(course):
@@ -220,8 +231,11 @@ def test_a_broken_chapter_is_reported_by_line_and_nothing_is_written(course, cap
 
 def test_slug_branch_and_version_are_read_from_where_they_stand(course):
     assert repository(course) == WHERE
+    edit(course / "gm_lib/__init__.py", "1.2.3.dev0", "1.2.x")
+    with pytest.raises(ValueError, match=r"'1\.2\.x'; write"):
+        repository(course)
     edit(course / "gm_lib/__init__.py", "__version__", "version")
-    with pytest.raises(ChapterError, match="__version__"):
+    with pytest.raises(ValueError, match="__version__"):
         repository(course)
 
 
@@ -234,75 +248,69 @@ def test_help_tells_what_the_command_does(capsys):
 
 # The install cell ---------------------------------------------------------------------------------
 
-# Runs the install cell in IPython, with a pip that notes what it is asked for and may write another gm_lib.
-RUN_INSTALL_CELL = """
-import sys, pathlib
-from IPython.core.interactiveshell import InteractiveShell
-cell, folder, installs = sys.argv[1:]
-shell = InteractiveShell.instance()
-def pip(line):
-    print("PIP", line)
-    if installs:
-        package = pathlib.Path(folder) / "gm_lib"
-        package.mkdir(exist_ok=True)
-        (package / "__init__.py").write_text(f'__version__ = "{installs}"  # the new one')
-        (package / "runtime.py").write_text("device = lambda: 'cpu'\\nprofile = lambda: 'quick'")
-shell.register_magic_function(pip, "line")
-done = shell.run_cell(pathlib.Path(cell).read_text())
-print("RESULT", type(done.error_in_exec).__name__, done.error_in_exec)
-"""
-
 
 @pytest.fixture
 def install(course, tmp_path):
     """Run the install cell where gm_lib has the version `here` (or is missing) and pip installs another."""
 
-    def run(here: str, installs: str) -> str:
-        folder = tmp_path / "site"
-        for name in ("torch", "numpy"):  # installed, without the seconds that importing them takes
-            (folder / f"{name}-9.8.dist-info").mkdir(parents=True)
-            (folder / f"{name}-9.8.dist-info" / "METADATA").write_text(f"Name: {name}\nVersion: 9.8+local\n")
-            (folder / f"{name}.py").touch()
-        package = folder / "gm_lib"
-        package.mkdir()
+    def run(here: str, installs: str, where: Repository = WHERE) -> str:
+        site = tmp_path / "site"
         if here:
-            (package / "__init__.py").write_text(f'__version__ = "{here}"')
-            (package / "runtime.py").write_text("device = lambda: 'cpu'\nprofile = lambda: 'quick'")
-        else:
-            (package / "__init__.py").write_text("raise ImportError('missing')")
-        cell = tmp_path / "cell.py"
-        cell.write_text(
-            next(c.source for c in notebook(course).cells if "install" in c.metadata.get("tags", []))
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", RUN_INSTALL_CELL, str(cell), str(folder), installs],
-            cwd=folder,
-            env=os.environ
-            | {"PYTHONPATH": str(folder), "IPYTHONDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return done.stdout
+            library(site, here)
+        sources = {where.ref: library(tmp_path / "source", installs)} if installs else {}
+        return run_install_cell(install_cell(json.dumps(notebook(course, where=where))), site, sources)
 
     return run
 
 
-def test_the_right_gm_lib_is_not_installed_again(install):
-    out = install("1.2.3", "")
+@pytest.mark.parametrize(
+    ("here", "where"),
+    [
+        ("1.2.3", RELEASE),
+        ("1.2.3.dev0", WHERE),
+        ("1.2.3.dev1", WHERE),
+        ("1.2.3", WHERE),
+        ("1.10.0.dev0", WHERE),
+    ],
+)
+def test_a_gm_lib_that_fits_is_not_installed_again(here, where, install):
+    out = install(here, "", where)
     assert "PIP" not in out
-    assert "gm_lib 1.2.3, device: cpu, profile: quick" in out
+    assert f"gm_lib {here}, device: cpu, profile: quick" in out
     assert "RESULT NoneType" in out
 
 
-@pytest.mark.parametrize("here", ["", "1.2.2"], ids=["missing", "other version"])
-def test_a_missing_or_other_gm_lib_is_installed_and_torch_and_numpy_are_pinned(here, install):
-    out = install(here, "1.2.3")
+@pytest.mark.parametrize(
+    ("here", "where", "installs"),
+    [
+        ("", RELEASE, "1.2.3"),
+        ("1.2.2", RELEASE, "1.2.3"),
+        ("1.2.4", RELEASE, "1.2.3"),
+        ("1.2.3.dev0", RELEASE, "1.2.3"),
+        ("", WHERE, "1.2.3.dev0"),
+        ("1.2.2", WHERE, "1.2.3.dev0"),
+        ("1.2.2", WHERE, "1.3.0.dev0"),
+    ],
+)
+def test_a_gm_lib_that_is_missing_or_does_not_fit_is_installed_and_torch_and_numpy_are_pinned(
+    here, where, installs, install
+):
+    out = install(here, installs, where)
     pip = next(line for line in out.splitlines() if line.startswith("PIP"))
-    assert pip.split("install ")[1] == (
-        '-q "gm-lib @ git+https://github.com/someone/some.course@main" torch==9.8+local numpy==9.8+local'
-    )
-    assert "gm_lib 1.2.3, device: cpu, profile: quick" in out
+    source = f"git+https://github.com/someone/some.course@{where.ref}"
+    assert pip.split("install ")[1] == f'-q "gm-lib @ {source}" torch==9.8+local numpy==9.8+local'
+    assert f"gm_lib {installs}, device: cpu, profile: quick" in out
+    assert "RESULT NoneType" in out
+
+
+def test_where_packaging_is_missing_it_comes_with_gm_lib(install, tmp_path):
+    without, brought = tmp_path / "site" / "packaging", tmp_path / "source" / "packaging"
+    without.mkdir(parents=True)
+    (without / "__init__.py").touch()
+    (without / "specifiers.py").write_text("raise ImportError('missing')")
+    shutil.copytree(Path(packaging.__file__).parent, brought)
+    out = install("1.2.3.dev0", "1.2.3.dev1")
+    assert "gm_lib 1.2.3.dev1, device: cpu, profile: quick" in out
     assert "RESULT NoneType" in out
 
 
@@ -312,7 +320,9 @@ def test_without_a_network_the_cell_says_what_to_do(install):
     assert "needs the network" in out
 
 
-def test_a_gm_lib_of_the_wrong_version_after_installing_is_told(install):
-    assert "RESULT ImportError gm_lib 1.2.4 is here, this notebook was made for 1.2.3" in install(
-        "1.2.2", "1.2.4"
-    )
+@pytest.mark.parametrize(
+    ("where", "installs", "made_for"), [(WHERE, "1.2.2", ">=1.2.3.dev0"), (RELEASE, "1.2.4", "==1.2.3")]
+)
+def test_a_gm_lib_of_the_wrong_version_after_installing_is_told(where, installs, made_for, install):
+    out = install("1.2.1", installs, where)
+    assert f"RESULT ImportError gm_lib {installs} is here, this notebook was made for gm_lib{made_for}" in out

@@ -1,27 +1,17 @@
 """Claims about setting the repository's name: nothing is forgotten, and it can be undone."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from chapters import ROOT
-from make_notebooks import drift, repository, write
+import make_readme
+from make_notebooks import drift, write
+from repository import repository
 from set_slug import main, set_slug, valid_slug
-
-NOT_COPIED = shutil.ignore_patterns(
-    ".git", ".venv*", "_build", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis", "node_modules"
-)
 
 
 def contents(root: Path) -> dict[str, bytes]:
     return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
-
-
-@pytest.fixture
-def copy(tmp_path):
-    """A copy of this repository."""
-    return Path(shutil.copytree(ROOT, tmp_path / "copy", ignore=NOT_COPIED))
 
 
 def test_no_file_of_the_repository_keeps_the_old_name_and_setting_it_back_restores_every_byte(copy):
@@ -32,8 +22,9 @@ def test_no_file_of_the_repository_keeps_the_old_name_and_setting_it_back_restor
     assert [name for name, data in after.items() if old.encode() in data] == []
     assert repository(copy).slug == "some-one/a.new_name"
     assert drift(copy) == []
+    assert not make_readme.drift(copy)
     changed = {name for name in before if before[name] != after[name]}
-    assert {"_config.yml", "README.md", "pyproject.toml"} <= changed
+    assert {"_config.yml", "CITATION.cff", "README.md", "pyproject.toml"} <= changed
     assert {name for name in after if name.endswith(".ipynb")} <= changed
     set_slug(old, copy)
     assert contents(copy) == before

@@ -1,4 +1,6 @@
-"""The files of a small course to try the tools on: two chapters, a page they link to, and the settings."""
+"""The files of a small course to try the tools on: two chapters, what tells of them, and the settings."""
+
+from make_readme import BEGIN, END
 
 TOY_CHAPTER = '''\
 ---
@@ -91,10 +93,54 @@ repository:
   branch: main
 """
 
+ARC = """\
+| | chapter | the question it answers |
+|---|---|---|
+| | 06 Before *(coming)* | Why? |
+| **I** | [07 A toy](chapters/07_toy.md) | What for? |
+| | [08 What is next?](chapters/08_next.md) | How? |
+"""
+
+README = f"""\
+# Toy
+
+{BEGIN}
+old
+{END}
+
+By hand.
+"""
+
+CHANGELOG = """\
+# Changelog
+
+## Unreleased
+
+### Added
+
+- A toy, ## and all.
+
+## 1.2.2 - 2020-02-02
+
+- Nothing.
+"""
+
+CITATION = """\
+cff-version: 1.2.0
+title: Toy
+version: 1.2.2
+date-released: 2020-02-02
+license: MIT
+"""
+
 FILES = {
     "book/chapters/07_toy.md": TOY_CHAPTER,
     "book/chapters/08_next.md": NEXT_CHAPTER,
+    "book/intro.md": ARC,
     "book/notation.md": "# Notation\n",
-    "gm_lib/__init__.py": '__version__ = "1.2.3"\n',
+    "README.md": README,
+    "CHANGELOG.md": CHANGELOG,
+    "CITATION.cff": CITATION,
+    "gm_lib/__init__.py": '__version__ = "1.2.3.dev0"\n',
     "_config.yml": CONFIG,
 }

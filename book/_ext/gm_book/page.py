@@ -7,7 +7,8 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
-COLAB = "https://colab.research.google.com"
+from repository import repository
+
 LICENCE = "https://creativecommons.org/licenses/by/4.0/"
 COMING = re.compile(r"(\d\d .+) \(coming\)")
 
@@ -30,14 +31,13 @@ def complete(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
     """Add a chapter's buttons to the header and the licence to the footer."""
-    repository = app.config.html_theme_options["repository_url"]
-    branch = app.config.html_theme_options["repository_branch"]
-    notebook = f"notebooks/{Path(pagename).name}.ipynb"
+    where = repository(Path(app.srcdir))
+    name = Path(pagename).name
     if "kernelspec" in app.env.metadata.get(pagename, {}):
         context["header_buttons"][:0] = [
             {
                 "type": "link",
-                "url": f"{COLAB}/github/{repository.removeprefix('https://github.com/')}/blob/{branch}/{notebook}",
+                "url": where.colab(name),
                 "text": "Colab",
                 "icon": "_static/images/logo_colab.png",
                 "tooltip": "Run this chapter in Colab",
@@ -45,7 +45,7 @@ def complete(
             },
             {
                 "type": "link",
-                "url": context["pathto"](notebook, 1),
+                "url": context["pathto"](f"notebooks/{name}.ipynb", 1),
                 "icon": "fas fa-download",
                 "tooltip": "Download this chapter as a notebook, exercises open",
                 "label": "download-notebook-button",
@@ -53,5 +53,5 @@ def complete(
         ]
     context["theme_extra_footer"] = (
         f'<p>Text: <a href="{LICENCE}">CC BY 4.0</a>. Code: MIT. '
-        f'<a href="{repository}">Source of this book</a>.</p>'
+        f'<a href="https://github.com/{where.slug}">Source of this book</a>.</p>'
     )
