@@ -196,8 +196,8 @@ def _overlooked(chapter: Chapter, used: list[str], root: Path) -> str | None:
     if not overlooked:
         return None
     return (
-        f"which used {', '.join(overlooked)}, though no code that it reaches is seen to ask for that: a change "
-        "there would leave the page stale. tools/reach.py says how to name a module or a file."
+        f"which used {', '.join(overlooked)}, though no code that it reaches is seen to ask for that: a "
+        "change there would leave the page stale. tools/reach.py says how to name a module or a file."
     )
 
 

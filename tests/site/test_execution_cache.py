@@ -19,7 +19,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> ToyBook:
     toy = ToyBook(tmp_path_factory.mktemp("toy"))
     toy.fill()
     assert toy.executed() == BOTH
-    toy.build()
+    result = toy.build()
+    assert result.returncode == 0, result.stdout + result.stderr
     return toy
 
 
@@ -31,28 +32,60 @@ def copy(built: ToyBook, tmp_path: Path) -> ToyBook:
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A toy that is not executed, for asking where its cache would be."""
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ToyBook:
+    """A toy that is not executed, for asking what would be."""
     monkeypatch.setenv("GM_PROFILE", "quick")
-    toy = ToyBook(tmp_path)
+    monkeypatch.setenv("GM_DATA", str(tmp_path / "data"))
+    toy = ToyBook(tmp_path / "toy")
     toy.fill()
-    return tmp_path
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train-images").write_bytes(b"12")
+    return toy
+
+
+def states(toy: ToyBook) -> dict[str, Path]:
+    """Return where the outputs of each chapter are, or would be."""
+    return {chapter.path.stem: chapter.folder for chapter in execution_cache.chapters(toy.root)}
+
+
+def stale(toy: ToyBook, before: dict[str, Path]) -> set[str]:
+    return {name for name, state in states(toy).items() if state != before[name]}
 
 
 # Executing
 
 
-def test_only_what_changed_is_executed_again(copy: ToyBook) -> None:
-    assert "The library says 1" in copy.page("chapters/08_one")
+def test_only_what_changed_is_executed_again_and_its_page_shows_it(copy: ToyBook) -> None:
+    assert "The area is 9" in copy.page("chapters/08_one")
     copy.edit("book/chapters/08_one.md", "Return the *answer*.", "Return *the* answer, please.")
     copy.edit("book/chapters/09_two.md", "images()", "images();")
     assert copy.executed() == {"09_two"}, "prose has no outputs"
 
-    copy.edit("gm_lib/__init__.py", "answer = 1", "answer = 2")
-    assert copy.executed() == BOTH, "the library is in every output"
-    copy.build()
-    for page in ("chapters/08_one", "chapters/09_two"):
-        assert "The library says 2" in copy.page(page)
+    copy.edit("gm_lib/shapes/square.py", "9", "16")
+    assert copy.executed() == {"08_one"}, "the other chapter has no squares"
+    assert copy.executed() == set()
+    result = copy.build()
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "The area is 16" in copy.page("chapters/08_one")
+
+
+def test_the_builder_stops_where_outputs_lack_and_executes_nothing(copy: ToyBook) -> None:
+    copy.edit("gm_lib/shapes/square.py", "9", "16")
+    result = copy.build()
+    assert result.returncode != 0
+    assert "book/chapters/08_one has not been executed" in result.stdout + result.stderr
+    assert copy.executed() == {"08_one"}
+
+
+def test_a_chapter_that_uses_what_it_is_not_seen_to_reach_fails(copy: ToyBook) -> None:
+    copy.edit(
+        "book/chapters/08_one.md", "from gm_lib.shapes import area", "area = __import__('gm_' + 'lib.unused')"
+    )
+    copy.edit("book/chapters/08_one.md", "area()", "open('../../' + 'res' + 'ults/toy.json').read()")
+    result = copy.execute()
+    assert result.returncode == 1
+    assert "Failed: book/chapters/08_one.md, which used gm_lib/unused.py, results/toy.json," in result.stderr
+    assert copy.execute().returncode == 1, "its outputs are not kept"
 
 
 def test_a_failing_cell_fails_the_command_and_says_where(copy: ToyBook) -> None:
@@ -60,56 +93,80 @@ def test_a_failing_cell_fails_the_command_and_says_where(copy: ToyBook) -> None:
     result = copy.execute()
     assert result.returncode == 1
     assert "09_two: failed after" in result.stdout
-    assert "Failed: book/chapters/09_two.md, cell 5, line 26" in result.stderr
+    assert "Failed: book/chapters/09_two.md, cell 5, line 27" in result.stderr
     assert "has no attribute 'anwser'" in result.stderr
     assert copy.execute().returncode == 1, "a failure is not kept"
 
 
-def test_the_cache_follows_library_lock_profile_and_data(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = root / "data"
-    data.mkdir()
-    monkeypatch.setenv("GM_DATA", str(data))
-    seen = [execution_cache.cache_path(root)]
+@pytest.mark.parametrize(
+    ("name", "chapters"),
+    [
+        ("gm_lib/__init__.py", BOTH),
+        ("gm_lib/shapes/__init__.py", {"08_one"}),
+        ("gm_lib/shapes/square.py", {"08_one"}),
+        ("gm_lib/units.py", {"08_one"}),
+        ("gm_lib/judge.py", {"09_two"}),
+        ("gm_lib/exercises/core.py", BOTH),
+        ("gm_lib/exercises/chapter_08.py", {"08_one"}),
+        ("gm_lib/exercises/chapter_09.py", {"09_two"}),
+        ("gm_lib/unused.py", set()),
+        ("gm_lib/weights/judge.txt", {"09_two"}),
+        ("results/toy.json", {"09_two"}),
+        ("requirements.txt", BOTH),
+        ("../data/train-images", BOTH),
+    ],
+)
+def test_a_changed_file_makes_those_chapters_stale_that_reach_it(
+    toy: ToyBook, name: str, chapters: set[str]
+) -> None:
+    before = states(toy)
+    with (toy.root / name).open("a") as file:
+        file.write("\nchanged = 1\n")
+    assert stale(toy, before) == chapters
 
-    def is_new() -> bool:
-        seen.append(execution_cache.cache_path(root))
-        return seen[-1] not in seen[:-1]
 
-    (root / "gm_lib" / "runtime.py").open("a").write("\nx = 1\n")
-    assert is_new()
-    (root / "gm_lib" / "weights.bin").write_bytes(b"1")
-    assert is_new()
-    (root / "requirements.txt").write_text("something==1.1\n")
-    assert is_new()
-    (data / "train-images").write_bytes(b"12")
-    assert is_new()
-    (data / "train-images").write_bytes(b"123")
-    assert is_new()
+@pytest.mark.parametrize(
+    ("name", "chapters"),
+    [("gm_lib/units.py", {"08_one"}), ("gm_lib/weights/judge.txt", {"09_two"}), ("gm_lib/unused.py", set())],
+)
+def test_a_deleted_file_makes_those_chapters_stale_that_reach_it(
+    toy: ToyBook, name: str, chapters: set[str]
+) -> None:
+    before = states(toy)
+    (toy.root / name).unlink()
+    assert stale(toy, before) == chapters
+
+
+def test_another_profile_has_outputs_of_its_own(toy: ToyBook, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = states(toy)
     monkeypatch.setenv("GM_PROFILE", "full")
-    assert is_new()
+    assert stale(toy, before) == BOTH
     monkeypatch.setenv("GM_PROFILE", "quick")
-    assert execution_cache.cache_path(root) == seen[-2], "what was executed before is still known"
+    assert states(toy) == before, "what was executed before is still known"
 
 
-def test_comments_and_compiled_files_do_not_make_a_cache_stale(root: Path) -> None:
-    before = execution_cache.cache_path(root)
-    module = root / "gm_lib" / "__init__.py"
-    module.write_text("# The answer to everything\n" + module.read_text("utf-8").replace(" = ", "  =  "))
-    (root / "gm_lib" / "__pycache__").mkdir()
-    (root / "gm_lib" / "__pycache__" / "x.pyc").write_bytes(b"1")
-    assert execution_cache.cache_path(root) == before
+def test_comments_compiled_files_and_quoted_records_make_nothing_stale(toy: ToyBook) -> None:
+    toy.edit("book/chapters/08_one.md", "# 8 · One", "# 8 · One\n\nIt was [57.7 %](../results.md#toy).")
+    before = states(toy)
+    toy.edit("gm_lib/units.py", "one = 1", "# The smallest\none  =  1")
+    toy.write("gm_lib/__pycache__/units.cpython-311.pyc", "1")
+    toy.write("results/toy.json", '{"changed": 1}')
+    assert stale(toy, before) == {"09_two"}, "its code reads the record"
 
 
-def test_caches_used_last_are_kept_and_older_ones_deleted(tmp_path: Path) -> None:
-    names = [f"key{i}" for i in range(execution_cache.KEPT_CACHES + 2)]
+def test_states_used_last_are_kept_and_older_ones_deleted(toy: ToyBook) -> None:
+    chapters = execution_cache.chapters(toy.root)
+    states_of_one = chapters[0].folder.parent
+    names = [f"key{i}" for i in range(execution_cache.KEPT_STATES + 1)]
     for age, name in enumerate(names):
-        (tmp_path / name).mkdir()
-        os.utime(tmp_path / name, (1000 - age, 1000 - age))
-    execution_cache.prune(tmp_path / names[-1])
-    assert {path.name for path in tmp_path.iterdir()} == {
-        names[-1],
-        *names[: execution_cache.KEPT_CACHES - 1],
-    }
+        (states_of_one / name).mkdir(parents=True)
+        os.utime(states_of_one / name, (1000 - age, 1000 - age))
+    gone = states_of_one.with_name("07_gone")
+    (gone / "key").mkdir(parents=True)
+    execution_cache.prune(chapters, toy.root)
+    kept = {path.name for path in states_of_one.iterdir()}
+    assert kept == {chapters[0].folder.name, *names[: execution_cache.KEPT_STATES - 1]}
+    assert not gone.exists()
 
 
 # The pages
