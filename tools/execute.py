@@ -1,11 +1,11 @@
 """Execute the chapters of the book, several at a time, and keep their outputs for the builder.
 
-A chapter whose outputs are in the cache is skipped: only what changed is executed again. Changes in gm_lib,
-the lock, the profile or the data count too. A failing cell fails the command, after all else is done.
+A chapter whose outputs are in the cache is skipped: only what changed is executed again. Changes in the files
+that it used, in the lock, the profile or the data count too. A failing cell fails the command, after all else
+is done. What a chapter wrote on stderr, the warnings of packages, is shown; with --strict it is a failure.
 """
 
 import argparse
-import contextlib
 import json
 import multiprocessing
 import re
@@ -18,22 +18,33 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from jupyter_cache import get_cache
-from jupyter_cache.base import CacheBundleIn, JupyterCacheAbstract
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 import execution_cache
+from execution_cache import Chapter
 
-# What every chapter's kernel is asked when the chapter is through. It is no cell of the chapter: its output
-# goes into the cache's record, from which the status page is made.
+# What every chapter's kernel runs before the chapter, to know which files it opens.
+WATCH = """
+import os as _os, sys as _sys
+def _watch(event, arguments, read=set(), abspath=_os.path.abspath):
+    if event == "open" and isinstance(arguments[0], str):
+        read.add(abspath(arguments[0]))
+    return read
+_sys.addaudithook(_watch)
+"""
+# What it is asked when the chapter is through. It is no cell of the chapter: its output goes into the cache's
+# record, from which the status page is made.
 RECORD_CELL = """
 import json, platform, sys
+_loaded = {getattr(module, "__file__", None) for module in [*sys.modules.values()]}
+_used = sorted(_loaded - {None} | _watch("", ()))
 from gm_lib.runtime import device, profile
 _loaded = {name: getattr(sys.modules.get(name), "__version__", None) for name in ("torch", "numpy", "gm_lib")}
 print(json.dumps({
     "profile": profile(),
     "device": str(device()),
+    "files": _used,
     "versions": {"python": platform.python_version(), **{k: v for k, v in _loaded.items() if v}},
 }))
 """
@@ -60,13 +71,14 @@ def main() -> int:
         "book", nargs="?", type=Path, default=Path(), help="the folder with _config.yml (here)"
     )
     parser.add_argument("--workers", type=int, default=2, help="chapters executed side by side (2)")
+    parser.add_argument("--strict", action="store_true", help="fail if a chapter writes anything on stderr")
     arguments = parser.parse_args()
     if arguments.workers < 1:
         parser.error(f"--workers must be 1 or more, not {arguments.workers}")
     execution_cache.prepare_environment()
     try:
         look_ahead()
-        return execute_book(arguments.book.resolve(), workers=arguments.workers)
+        return execute_book(arguments.book.resolve(), workers=arguments.workers, strict=arguments.strict)
     except KeyboardInterrupt:
         print("\nInterrupted. What was finished is kept; the next run goes on from there.", file=sys.stderr)
         return 130
@@ -87,45 +99,68 @@ def look_ahead() -> None:
         raise SystemExit(str(error)) from error
 
 
-def execute_book(root: Path, *, workers: int) -> int:
-    """Execute the chapters that are not in the cache, and return the exit status: 1 if one of them failed."""
-    path = execution_cache.cache_path(root)
-    execution_cache.prune(path)
-    cache = get_cache(str(path))
-    stale = {}
-    for chapter in execution_cache.book_chapters(root):
-        notebook = execution_cache.read_chapter(chapter)
-        if _is_cached(cache, notebook):
-            print(f"{chapter.stem}: up to date", flush=True)
+def execute_book(root: Path, *, workers: int, strict: bool) -> int:
+    """Execute the chapters that are not in the cache, and return the exit status: 1 if one of them failed.
+
+    Warnings, of chapters in the cache too, are printed; with ``strict`` they count as failures.
+    """
+    chapters = execution_cache.chapters(root)
+    stale = []
+    for chapter in chapters:
+        if chapter.executed():
+            print(f"{chapter.path.stem}: up to date", flush=True)
         else:
-            stale[chapter] = notebook
+            stale.append(chapter)
     failures = []
     timeout = execution_cache.cell_timeout(root)
     for done, (chapter, result) in enumerate(_run(stale, timeout, workers), start=1):
         outcome = "failed after" if result.error else "executed in"
-        print(f"[{done}/{len(stale)}] {chapter.stem}: {outcome} {result.seconds:.0f} s", flush=True)
+        print(f"[{done}/{len(stale)}] {chapter.path.stem}: {outcome} {result.seconds:.0f} s", flush=True)
         if result.error:
-            failures.append(f"{chapter.relative_to(root)}, {result.error}")
+            failures.append(f"{chapter.path.relative_to(root)}, {result.error}")
         else:
-            _store(cache, chapter, result)
+            used = result.record.pop("files")
+            chapter.store(result.notebook, used, {"execution_seconds": result.seconds, **result.record})
+    execution_cache.prune(chapters, root)
+    warnings = [warning for chapter in chapters for warning in _warnings(chapter)]
+    for warning in warnings:
+        print(f"\n{warning}", file=sys.stderr if strict else sys.stdout)
     for failure in failures:
         print(f"\nFailed: {failure}", file=sys.stderr)
-    return 1 if failures else 0
+    return 1 if failures or (strict and warnings) else 0
 
 
-def _run(
-    notebooks: dict[Path, nbformat.NotebookNode], timeout: int, workers: int
-) -> Iterator[tuple[Path, Execution]]:
-    """Execute notebooks side by side; yield each as it is done."""
-    if not notebooks:
+def _warnings(chapter: Chapter) -> Iterator[str]:
+    """Yield what each cell of a chapter wrote on stderr, with its place."""
+    if not (executed := chapter.executed()):
+        return
+    _, bundle = executed
+    code = iter(cell for cell in bundle.nb.cells if cell.cell_type == "code")  # prose is not kept
+    lines = chapter.notebook.metadata["source_map"]
+    for number, (authored, line) in enumerate(zip(chapter.notebook.cells, lines, strict=True), start=1):
+        if authored.cell_type != "code":
+            continue
+        written = "".join(
+            output["text"]
+            for output in next(code).get("outputs", [])
+            if output["output_type"] == "stream" and output["name"] == "stderr"
+        )
+        if written.strip():
+            place = f"{chapter.path.relative_to(chapter.root)}, cell {number}, line {line}"
+            yield f"{place}: a warning\n{ANSI.sub('', written).rstrip()}"
+
+
+def _run(chapters: list[Chapter], timeout: int, workers: int) -> Iterator[tuple[Chapter, Execution]]:
+    """Execute chapters side by side; yield each as it is done."""
+    if not chapters:
         return
     # Processes, each with a main thread: there nbclient can end its kernel when the command is interrupted.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(notebooks)), mp_context=context) as pool:
-        running = {pool.submit(execute, book, path, timeout): path for path, book in notebooks.items()}
+    with ProcessPoolExecutor(min(workers, len(chapters)), mp_context=context) as pool:
+        running = [pool.submit(execute, chapter.notebook, chapter.path, timeout) for chapter in chapters]
         try:
             for future in as_completed(running):
-                yield running[future], future.result()
+                yield chapters[running.index(future)], future.result()
         except KeyboardInterrupt:
             pool.shutdown(cancel_futures=True)
             raise
@@ -145,7 +180,7 @@ def execute(notebook: nbformat.NotebookNode, chapter: Path, timeout: int) -> Exe
         timeout=timeout,
         store_widget_state=False,
         record_timing=False,  # times in a cell's metadata would change the key it is found by
-        extra_arguments=["--log-level=CRITICAL"],
+        extra_arguments=["--log-level=CRITICAL", f"--IPKernelApp.exec_lines={WATCH}"],
         resources={"metadata": {"path": str(chapter.parent)}},
         on_cell_execute=remember,
     )
@@ -170,19 +205,6 @@ def announced_data(notebook: nbformat.NotebookNode) -> list[str]:
         if output["output_type"] == "stream" and output["name"] == "stdout"
     )
     return list(dict.fromkeys(match["what"] for text in printed for match in ANNOUNCEMENT.finditer(text)))
-
-
-def _is_cached(cache: JupyterCacheAbstract, notebook: nbformat.NotebookNode) -> bool:
-    with contextlib.suppress(KeyError):
-        cache.match_cache_notebook(notebook)
-        return True
-    return False
-
-
-def _store(cache: JupyterCacheAbstract, chapter: Path, result: Execution) -> None:
-    data = {"execution_seconds": result.seconds, **result.record}
-    bundle = CacheBundleIn(result.notebook, str(chapter), data=data)
-    cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
 
 
 def _explain(exception: Exception, notebook: nbformat.NotebookNode, index: int, timeout: int) -> str:

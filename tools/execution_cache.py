@@ -1,24 +1,40 @@
 """Where the outputs of executed chapters are kept, and what makes them stale.
 
-A chapter's outputs come from its cells, from the library, from the installed packages, from the profile and
-from the data. jupyter-cache looks at the cells alone; so all else is hashed into the name of the folder that
-holds its cache. ``tools/execute.py`` fills that folder, the book's Sphinx extension reads from it.
+A chapter's outputs come from its cells, from the files that it loaded and read, from Python and the installed
+packages, from the profile and from the data. jupyter-cache looks at the cells alone; so all else is hashed
+into the name of a folder, one for each state of each chapter, that holds its cache. Which files of the
+library and which records a chapter uses is not guessed: its kernel noted them. As long as none has changed,
+the same cells would use the same files again. ``tools/execute.py`` fills these folders, the book's Sphinx
+extension reads from them.
+
+A number that the prose quotes from ``results/`` is no output: it needs no execution, and is not looked at.
+Nor are environment variables that only say how data is found, such as GM_OFFLINE: what was found counts.
 """
 
 import ast
+import contextlib
 import hashlib
+import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import yaml
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn, CacheBundleOut
 from myst_nb.core.read import is_myst_markdown_notebook, myst_nb_reader_plugin
 from sphinx_external_toc.parsing import parse_toc_yaml
 
-KEPT_CACHES = 4  # going back to another profile or other data need not execute everything again
+# For each chapter: going back to another profile, other data or another branch need not execute it again.
+KEPT_STATES = 6
+KEPT_VERSIONS = 3  # of the chapter's cells, in each of these states
+OURS = ("gm_lib", "results")  # the folders whose files count; packages are known by the lock
+USED = "used.json"  # in a state's folder, the files of it
 
 
 def prepare_environment() -> None:
@@ -48,41 +64,114 @@ def cell_timeout(root: Path) -> int:
     return int(yaml.safe_load((root / "_config.yml").read_text("utf-8"))["execute"]["timeout"])
 
 
-def cache_path(root: Path) -> Path:
-    """Return the folder of the cache that is valid for the present library, lock, profile and data."""
-    from gm_lib.runtime import profile  # it imports PyTorch, which is slow: not before it is needed
+@dataclass(frozen=True)
+class Chapter:
+    """A chapter of the book: its cells, and the folder with the states in which it was executed."""
 
+    root: Path
+    path: Path
+    notebook: nbformat.NotebookNode
+    surroundings: list[str]
+
+    @property
+    def folder(self) -> Path:
+        """The folder that has a folder for each state, named by what the outputs come from."""
+        return cache_folder(self.root) / self.path.stem
+
+    def executed(self) -> tuple[Path, CacheBundleOut] | None:
+        """Return the state of now, and the notebook executed in it with its record; None if there is none."""
+        for state in self.folder.glob("*"):
+            used = json.loads((state / USED).read_text("utf-8"))
+            if self._key(used) == state.name:
+                cache = get_cache(str(state))
+                with contextlib.suppress(KeyError):  # the cells have changed since
+                    bundle = cache.get_cache_bundle(cache.match_cache_notebook(self.notebook).pk)
+                    os.utime(state)
+                    return state, bundle
+        return None
+
+    def store(self, executed: nbformat.NotebookNode, files: Iterable[str], record: dict[str, Any]) -> None:
+        """Keep the notebook with outputs, and its record. ``files`` are those that it loaded and read."""
+        used = sorted(self._ours(files))
+        state = self.folder / self._key(used)
+        state.mkdir(parents=True, exist_ok=True)
+        (state / USED).write_text(json.dumps(used, indent=1), "utf-8")
+        cache = get_cache(str(state))
+        cache.change_cache_limit(KEPT_VERSIONS)
+        bundle = CacheBundleIn(executed, str(self.path), data=record)
+        cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+
+    def _ours(self, files: Iterable[str]) -> Iterator[str]:
+        for name in set(files):
+            path = Path(name).resolve()
+            if path.is_relative_to(self.root) and "__pycache__" not in path.parts:
+                relative = path.relative_to(self.root)
+                if relative.parts[0] in OURS and path.is_file():
+                    yield relative.as_posix()
+
+    def _key(self, used: Iterable[str]) -> str:
+        return _digest([*self.surroundings, *_contents(self.root, used)])
+
+
+def chapters(root: Path) -> list[Chapter]:
+    """Return the chapters in the order of the book, with lock, profile and data as they are now."""
+    root = root.resolve()
+    surroundings = [*_surroundings(root)]
+    return [Chapter(root, path, read_chapter(path), surroundings) for path in book_chapters(root)]
+
+
+def key_of_library(root: Path) -> str:
+    """Return a text that changes with the whole library, the lock, the profile and the data."""
+    paths = (path.relative_to(root) for path in sorted((root / "gm_lib").rglob("*")) if path.is_file())
+    library = (path.as_posix() for path in paths if "__pycache__" not in path.parts)
+    return _digest([*_surroundings(root), *_contents(root, library)])
+
+
+def cache_folder(root: Path) -> Path:
+    """Return the folder that holds, for each chapter, a folder with its states."""
+    return root / "_build" / ".jupyter_cache"
+
+
+def prune(current: list[Chapter], root: Path) -> None:
+    """Delete all but the few states that were used last, and those of chapters that are gone."""
+    for chapter in current:
+        by_use = sorted(chapter.folder.glob("*"), key=lambda path: path.stat().st_mtime)
+        for path in by_use[:-KEPT_STATES]:
+            shutil.rmtree(path)
+    used = {chapter.folder for chapter in current}
+    for path in cache_folder(root).glob("*"):
+        if path.is_dir() and path not in used:
+            shutil.rmtree(path)
+
+
+def _digest(parts: Iterable[str]) -> str:
     digest = hashlib.sha256()
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    parts = (python, profile(), *_library(root), _lock(root), *_data_files())
     for part in parts:
         digest.update(f"{len(part)}:{part}".encode())
-    return root / "_build" / ".jupyter_cache" / digest.hexdigest()[:16]
+    return digest.hexdigest()[:16]
 
 
-def prune(current: Path) -> None:
-    """Mark the cache as used now, and delete all but the few that were used last."""
-    current.mkdir(parents=True, exist_ok=True)
-    os.utime(current)
-    by_use = sorted((p for p in current.parent.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)
-    for path in by_use[:-KEPT_CACHES]:
-        shutil.rmtree(path)
+def _surroundings(root: Path) -> Iterator[str]:
+    """Yield what every chapter depends on: Python, the profile, the lock, the data at hand."""
+    from gm_lib.runtime import profile  # it imports PyTorch, which is slow: not before it is needed
+
+    yield f"{sys.version_info.major}.{sys.version_info.minor}"
+    yield profile()
+    yield (root / "requirements.txt").read_text("utf-8")
+    yield from _data_files()
 
 
-def _library(root: Path) -> Iterator[str]:
-    """Yield what the library consists of: its syntax, without comments and layout, and its other files."""
-    for path in sorted((root / "gm_lib").rglob("*")):
-        if not path.is_file() or "__pycache__" in path.parts:
-            continue
-        yield path.relative_to(root).as_posix()
-        if path.suffix == ".py":
+def _contents(root: Path, files: Iterable[str]) -> Iterator[str]:
+    """Yield what files hold: of Python its syntax, without comments and layout."""
+    for name in files:
+        yield name
+        path = root / name
+        if not path.is_file():
+            yield "it is gone"
+        elif path.suffix == ".py":
             yield ast.dump(ast.parse(path.read_bytes(), filename=str(path)))
         else:
             yield hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _lock(root: Path) -> str:
-    return (root / "requirements.txt").read_text("utf-8")
 
 
 def _data_files() -> Iterator[str]:

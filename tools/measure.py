@@ -339,7 +339,7 @@ def fingerprint(claim: Claim) -> str:
     (function,) = ast.parse(textwrap.dedent(inspect.getsource(claim.measure))).body
     assert isinstance(function, ast.FunctionDef)
     code = "".join(map(ast.dump, function.body))
-    return f"{hashlib.sha256(code.encode()).hexdigest()[:16]} {execution_cache.cache_path(ROOT).name}"
+    return f"{hashlib.sha256(code.encode()).hexdigest()[:16]} {execution_cache.key_of_library(ROOT)}"
 
 
 def finished_seeds(partial: Path, made_by: str) -> dict[str, Any]:

@@ -17,44 +17,55 @@ BOTH = {"08_one", "09_two"}
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> ToyBook:
-    """The toy, executed and built once; no test here changes it."""
-    toy = ToyBook(tmp_path_factory.mktemp("toy"))
+    """The toy and its data, executed and built once; no test here changes it."""
+    folder = tmp_path_factory.mktemp("toy")
+    toy = ToyBook(folder / "toy")
     toy.fill()
-    assert toy.executed() == BOTH
-    toy.build()
+    toy.write("../data/train-images", "12")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GM_PROFILE", "quick")
+        patch.setenv("GM_DATA", str(folder / "data"))
+        assert toy.executed() == BOTH
+        result = toy.build()
+    assert result.returncode == 0, result.stdout + result.stderr
     return toy
 
 
 @pytest.fixture
-def copy(built: ToyBook, tmp_path: Path) -> ToyBook:
+def copy(built: ToyBook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ToyBook:
     """A copy of the toy as it is after ``make book``, to be changed."""
-    shutil.copytree(built.root, tmp_path / "toy", symlinks=True)
-    return ToyBook(tmp_path / "toy")
-
-
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A toy that is not executed, for asking where its cache would be."""
+    shutil.copytree(built.root.parent, tmp_path / "copy", symlinks=True)
     monkeypatch.setenv("GM_PROFILE", "quick")
-    toy = ToyBook(tmp_path)
-    toy.fill()
-    return tmp_path
+    monkeypatch.setenv("GM_DATA", str(tmp_path / "copy" / "data"))
+    return ToyBook(tmp_path / "copy" / "toy")
+
+
+def stale(toy: ToyBook) -> set[str]:
+    """Return the chapters that would be executed."""
+    return {c.path.stem for c in execution_cache.chapters(toy.root) if c.executed() is None}
 
 
 # Executing
 
 
-def test_only_what_changed_is_executed_again(copy: ToyBook) -> None:
-    assert "The library says 1" in copy.page("chapters/08_one")
-    copy.edit("book/chapters/08_one.md", "Return the *answer*.", "Return *the* answer, please.")
+def test_only_what_changed_is_executed_again_and_its_page_shows_it(copy: ToyBook) -> None:
+    assert "The area is 9" in copy.page("chapters/08_one")
     copy.edit("book/chapters/09_two.md", "images()", "images();")
-    assert copy.executed() == {"09_two"}, "prose has no outputs"
+    assert copy.executed() == {"09_two"}
+    copy.edit("gm_lib/shapes/square.py", "9", "16")
+    assert copy.executed() == {"08_one"}, "the other chapter has no squares"
+    result = copy.build()
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "The area is 16" in copy.page("chapters/08_one")
 
-    copy.edit("gm_lib/__init__.py", "answer = 1", "answer = 2")
-    assert copy.executed() == BOTH, "the library is in every output"
-    copy.build()
-    for page in ("chapters/08_one", "chapters/09_two"):
-        assert "The library says 2" in copy.page(page)
+
+def test_the_builder_stops_where_outputs_lack_and_executes_nothing(copy: ToyBook) -> None:
+    copy.edit("gm_lib/shapes/square.py", "9", "16")
+    result = copy.build()
+    assert result.returncode != 0
+    assert "book/chapters/08_one has not been executed" in result.stdout + result.stderr
+    copy.edit("book/chapters/09_two.md", "Return the *answer*.", "Return *the* answer, please.")
+    assert copy.executed() == {"08_one"}, "prose has no outputs"
 
 
 def test_a_failing_cell_fails_the_command_and_says_where(copy: ToyBook) -> None:
@@ -62,56 +73,90 @@ def test_a_failing_cell_fails_the_command_and_says_where(copy: ToyBook) -> None:
     result = copy.execute()
     assert result.returncode == 1
     assert "09_two: failed after" in result.stdout
-    assert "Failed: book/chapters/09_two.md, cell 5, line 26" in result.stderr
+    assert "Failed: book/chapters/09_two.md, cell 5, line 28" in result.stderr
     assert "has no attribute 'anwser'" in result.stderr
     assert copy.execute().returncode == 1, "a failure is not kept"
 
 
-def test_the_cache_follows_library_lock_profile_and_data(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = root / "data"
-    data.mkdir()
-    monkeypatch.setenv("GM_DATA", str(data))
-    seen = [execution_cache.cache_path(root)]
+@pytest.mark.parametrize(
+    ("name", "chapters"),
+    [
+        ("gm_lib/__init__.py", BOTH),
+        ("gm_lib/shapes/__init__.py", {"08_one"}),
+        ("gm_lib/shapes/square.py", {"08_one"}),
+        ("gm_lib/units.py", {"08_one"}),
+        ("gm_lib/judge.py", {"09_two"}),
+        ("gm_lib/exercises/core.py", BOTH),
+        ("gm_lib/exercises/chapter_08.py", {"08_one"}),
+        ("gm_lib/exercises/chapter_09.py", {"09_two"}),
+        ("gm_lib/unused.py", set()),
+        ("gm_lib/weights/judge.txt", {"09_two"}),
+        ("results/toy.json", {"09_two"}),
+        ("requirements.txt", BOTH),
+        ("../data/train-images", BOTH),
+    ],
+)
+def test_a_changed_file_makes_those_chapters_stale_that_use_it(
+    copy: ToyBook, name: str, chapters: set[str]
+) -> None:
+    with (copy.root / name).open("a") as file:
+        file.write("\nchanged = 1\n")
+    assert stale(copy) == chapters
 
-    def is_new() -> bool:
-        seen.append(execution_cache.cache_path(root))
-        return seen[-1] not in seen[:-1]
 
-    (root / "gm_lib" / "runtime.py").open("a").write("\nx = 1\n")
-    assert is_new()
-    (root / "gm_lib" / "weights.bin").write_bytes(b"1")
-    assert is_new()
-    (root / "requirements.txt").write_text("something==1.1\n")
-    assert is_new()
-    (data / "train-images").write_bytes(b"12")
-    assert is_new()
-    (data / "train-images").write_bytes(b"123")
-    assert is_new()
+@pytest.mark.parametrize(
+    ("name", "chapters"),
+    [("gm_lib/units.py", {"08_one"}), ("gm_lib/weights/judge.txt", {"09_two"}), ("gm_lib/unused.py", set())],
+)
+def test_a_deleted_file_makes_those_chapters_stale_that_used_it(
+    copy: ToyBook, name: str, chapters: set[str]
+) -> None:
+    (copy.root / name).unlink()
+    assert stale(copy) == chapters
+
+
+def test_a_module_counts_from_when_a_used_one_imports_it(copy: ToyBook) -> None:
+    copy.edit("gm_lib/units.py", "one = 1", "from gm_lib.unused import x as one")
+    assert copy.executed() == {"08_one"}
+    copy.edit("gm_lib/unused.py", "x = 1", "x = 2")
+    assert copy.executed() == {"08_one"}
+
+
+def test_another_profile_has_outputs_of_its_own(copy: ToyBook, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GM_PROFILE", "full")
-    assert is_new()
+    assert stale(copy) == BOTH
     monkeypatch.setenv("GM_PROFILE", "quick")
-    assert execution_cache.cache_path(root) == seen[-2], "what was executed before is still known"
+    assert stale(copy) == set(), "what was executed before is still known"
 
 
-def test_comments_and_compiled_files_do_not_make_a_cache_stale(root: Path) -> None:
-    before = execution_cache.cache_path(root)
-    module = root / "gm_lib" / "__init__.py"
-    module.write_text("# The answer to everything\n" + module.read_text("utf-8").replace(" = ", "  =  "))
-    (root / "gm_lib" / "__pycache__").mkdir()
-    (root / "gm_lib" / "__pycache__" / "x.pyc").write_bytes(b"1")
-    assert execution_cache.cache_path(root) == before
+def test_comments_compiled_files_and_quoted_records_make_nothing_stale(copy: ToyBook) -> None:
+    copy.edit("book/chapters/08_one.md", "# 8 · One", "# 8 · One\n\nIt was [57.7 %](../results.md#toy).")
+    copy.edit("gm_lib/units.py", "one = 1", "# The smallest\none  =  1")
+    copy.write("gm_lib/__pycache__/units.cpython-311.pyc", "1")
+    copy.write("results/toy.json", '{"changed": 1}')
+    assert stale(copy) == {"09_two"}, "its code reads the record"
 
 
-def test_caches_used_last_are_kept_and_older_ones_deleted(tmp_path: Path) -> None:
-    names = [f"key{i}" for i in range(execution_cache.KEPT_CACHES + 2)]
+def test_going_back_to_an_earlier_state_executes_nothing(copy: ToyBook) -> None:
+    copy.edit("gm_lib/shapes/square.py", "9", "16")
+    assert copy.executed() == {"08_one"}
+    copy.edit("gm_lib/shapes/square.py", "16", "9")
+    assert stale(copy) == set()
+
+
+def test_states_used_last_are_kept_and_older_ones_deleted(copy: ToyBook) -> None:
+    chapters = execution_cache.chapters(copy.root)
+    (state,) = chapters[0].folder.iterdir()
+    names = [f"key{i}" for i in range(execution_cache.KEPT_STATES + 1)]
     for age, name in enumerate(names):
-        (tmp_path / name).mkdir()
-        os.utime(tmp_path / name, (1000 - age, 1000 - age))
-    execution_cache.prune(tmp_path / names[-1])
-    assert {path.name for path in tmp_path.iterdir()} == {
-        names[-1],
-        *names[: execution_cache.KEPT_CACHES - 1],
-    }
+        (state.parent / name).mkdir()
+        os.utime(state.parent / name, (1000 - age, 1000 - age))
+    gone = state.parent.with_name("07_gone")
+    (gone / "key").mkdir(parents=True)
+    execution_cache.prune(chapters, copy.root)
+    kept = {path.name for path in state.parent.iterdir()}
+    assert kept == {state.name, *names[: execution_cache.KEPT_STATES - 1]}
+    assert not gone.exists()
 
 
 # The pages

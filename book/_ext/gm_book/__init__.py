@@ -4,9 +4,8 @@
 * ``page``: the buttons in a chapter's header, the footer, the coming chapters in the sidebar
 * ``assets``: MathJax and the student notebooks, so that nothing is loaded from another host
 * ``fallback``: a box on pages that were built without MNIST
+* ``outputs``: each chapter shows what ``tools/execute.py`` kept of its execution; nothing is executed here
 * ``status``: the table of what was executed, when, and on which data
-
-Execution itself is the work of ``tools/execute.py``; here only the cache that it filled is chosen.
 """
 
 import sys
@@ -20,11 +19,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tools"))
 
 import execution_cache
 from gm_book import assets, cells, fallback, page, status
+from gm_book.outputs import Outputs
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     execution_cache.prepare_environment()
-    app.connect("config-inited", choose_cache)
+    outputs = Outputs(Path(app.srcdir))
+    app.connect("env-get-outdated", outputs.outdated)
+    app.connect("source-read", outputs.choose)
     app.connect("config-inited", add_templates)
     app.connect("builder-inited", assets.copy_mathjax)
     app.connect("doctree-read", cells.show_exercises)
@@ -47,11 +49,3 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 def add_templates(app: Sphinx, config: Config) -> None:
     config.templates_path.append(str(Path(__file__).parent / "templates"))
-
-
-def choose_cache(app: Sphinx, config: Config) -> None:
-    """Read outputs from the cache that belongs to the present library, lock, profile and data.
-
-    Another cache than last time makes Sphinx read every page again.
-    """
-    config.nb_execution_cache_path = str(execution_cache.cache_path(Path(app.srcdir)))

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
-from jupyter_cache import get_cache
-from jupyter_cache.cache.db import NbCacheRecord
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.transforms.post_transforms import SphinxPostTransform
@@ -14,13 +12,13 @@ from sphinx.util.docutils import SphinxDirective
 
 import execution_cache
 from gm_book import fallback
+from gm_book.outputs import Shown, shown
 
 HEADER = ("Chapter", "Seconds", "Profile", "Data", "Executed")
-NOT_RECORDED = "not recorded"
 
 
 class StatusTable(nodes.General, nodes.Element):
-    """Stands for the table until every chapter has been read, and so executed."""
+    """Stands for the table until every chapter has been read."""
 
 
 class ChapterStatus(SphinxDirective):
@@ -54,7 +52,6 @@ def _pages(env: BuildEnvironment) -> set[str]:
 def _table_and_versions(app: Sphinx, docname: str) -> list[nodes.Node]:
     """Return a table with a row for each chapter and their sum, and the versions they were executed with."""
     root = Path(app.srcdir)
-    cache = get_cache(app.config.nb_execution_cache_path)
     rows = []
     seconds = 0.0
     versions: dict[str, list[str]] = {}
@@ -64,15 +61,11 @@ def _table_and_versions(app: Sphinx, docname: str) -> list[nodes.Node]:
         link = nodes.reference(
             "", title, refuri=app.builder.get_relative_uri(docname, chapter), internal=True
         )
-        try:
-            record = cache.match_cache_notebook(execution_cache.read_chapter(path))
-        except KeyError:  # it failed, and the builder has said so
-            rows.append([link, *_texts("failed", "", "", "")])
-            continue
-        rows.append([link, *_texts(*_columns(record))])
-        seconds += record.data["execution_seconds"]
-        used = ", ".join(f"{name} {version}" for name, version in record.data.get("versions", {}).items())
-        versions.setdefault(used or NOT_RECORDED, []).append(title)
+        execution = shown(app.env)[chapter]
+        rows.append([link, *_texts(*_columns(execution))])
+        seconds += execution.record["execution_seconds"]
+        used = ", ".join(f"{name} {version}" for name, version in execution.record["versions"].items())
+        versions.setdefault(used, []).append(title)
     rows.append(_texts("All chapters", f"{seconds:.0f}", "", "", ""))
     lines = (
         [f"Versions: {used}"]
@@ -82,15 +75,15 @@ def _table_and_versions(app: Sphinx, docname: str) -> list[nodes.Node]:
     return [_as_table([_texts(*HEADER)], rows), *(nodes.paragraph(text=f"{line}.") for line in lines)]
 
 
-def _columns(record: NbCacheRecord) -> tuple[str, ...]:
+def _columns(execution: Shown) -> tuple[str, ...]:
     """Return what is recorded of one execution, in the order of ``HEADER``."""
-    data = record.data
-    if "profile" not in data:  # executed by the builder itself, which notes the seconds only
-        profile = used = NOT_RECORDED
-    else:
-        profile = f"{data['profile']}, on {data['device']}"
-        used = "; ".join(map(fallback.shortened, data["data"])) or "none"
-    return f"{data['execution_seconds']:.0f}", profile, used, f"{record.created:%Y-%m-%d %H:%M} UTC"
+    record = execution.record
+    return (
+        f"{record['execution_seconds']:.0f}",
+        f"{record['profile']}, on {record['device']}",
+        "; ".join(map(fallback.shortened, record["data"])) or "none",
+        f"{execution.created:%Y-%m-%d %H:%M} UTC",
+    )
 
 
 def _texts(*texts: str) -> list[nodes.Node]:
