@@ -61,9 +61,9 @@ def release(version: str, date: str, root: Path = ROOT) -> str:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C comes too late now, for git too
         _git(root, "merge", "--quiet", "--ff-only", opened, start_new_session=True)
     except BaseException:
-        _git(root, "read-tree", "-m", "-u", opened, "HEAD")  # files may be there already, the branch not
         with contextlib.suppress(ReleaseError):  # there may be no tag yet
             _git(root, "tag", "--delete", tag)
+        _git(root, "read-tree", "-m", "-u", opened, "HEAD")  # the files may be those of the release already
         raise
     finally:
         signal.signal(signal.SIGINT, interrupt)

@@ -181,8 +181,19 @@ def hook(course: Path, ref: str, then: str) -> None:
     path.chmod(0o755)
 
 
-@pytest.mark.parametrize("ref", ["HEAD", "refs/tags/v1.3.0", "refs/heads/main"])
-def test_when_git_fails_at_a_commit_at_the_tag_or_at_the_branch_nothing_has_changed(ref, course, capsys):
+def test_when_git_cannot_commit_nothing_has_changed(course, capsys):
+    path = course / ".git" / "hooks" / "prepare-commit-msg"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("#!/bin/sh\necho not today >&2; exit 1\n")
+    path.chmod(0o755)
+    before = state(course)
+    assert main(["1.3.0"], course) == 1
+    assert "not today" in capsys.readouterr().err
+    assert state(course) == before
+
+
+@pytest.mark.parametrize("ref", ["refs/tags/v1.3.0", "refs/heads/main"])
+def test_when_git_fails_at_the_tag_or_at_the_branch_nothing_has_changed(ref, course, capsys):
     hook(course, ref, "echo not today >&2; exit 1")
     before = state(course)
     assert main(["1.3.0"], course) == 1
