@@ -31,7 +31,7 @@ def _away_from_this_machine(
     """Hide GM_DATA, the user's cache and the network; tests marked `mnist` or `site` see them."""
     if any(request.node.get_closest_marker(name) for name in ("mnist", "site")):
         return
-    for name in ("GM_DATA", "GM_PROFILE", "GM_STRICT"):
+    for name in ("GM_DATA", "GM_OFFLINE", "GM_PROFILE", "GM_STRICT"):
         monkeypatch.delenv(name, raising=False)
     empty = tmp_path_factory.getbasetemp() / "no-cache"
     monkeypatch.setattr(sources, "cache_folder", lambda: empty)

@@ -77,8 +77,8 @@ def images(name: str = "mnist", *, fallback: bool = True) -> ImageData:
 
     * ``"mnist"``: 50,000 training, 10,000 validation (the last of the published training file) and 10,000
       test images of 28×28 [LeCun et al. 1998], from the folder in ``GM_DATA``, the user's cache or a
-      download. Only if it is not here and cannot be downloaded, ``"digits"`` is loaded in its place, and
-      the line says so; with ``fallback=False`` that is an error.
+      download. Only if it is not here and cannot be downloaded (or must not be: ``GM_OFFLINE=1``),
+      ``"digits"`` is loaded in its place, and the line says so; with ``fallback=False`` that is an error.
     * ``"digits"``: 1,797 images of 8×8 that come with scikit-learn [Alpaydin and Kaynak 1998], brought to
       28×28 (1,197, 300 and 300). Another domain than MNIST: results on the two do not compare.
 

@@ -66,12 +66,17 @@ def cache_folder() -> Path:
     return Path(pooch.os_cache("gm_lib"))
 
 
+def offline() -> bool:
+    """Tell whether the environment variable ``GM_OFFLINE`` is 1: no download is then tried."""
+    return os.environ.get("GM_OFFLINE") == "1"
+
+
 def load_files(data_set: DataSet) -> tuple[list[bytes], str]:
     """Return the contents of the files of ``data_set``, all checked, and where they lie, written for people.
 
     Raises ``FileNotFoundError`` when GM_DATA holds only some of the files, ``OSError`` naming a file that is
     truncated or altered, or a cache that cannot be written, and :class:`DownloadError` when a file is not
-    here and cannot be downloaded.
+    here and cannot be downloaded, or must not be (``GM_OFFLINE``).
     """
     folder = find_folder(data_set)
     if folder is None:
@@ -133,6 +138,8 @@ def _broken(path: Path, found: str, expected: str) -> OSError:
 
 def _download(data_set: DataSet, folder: Path) -> None:
     """Download into ``folder`` those files of ``data_set`` that are not there yet."""
+    if offline():
+        raise DownloadError("GM_OFFLINE is set, so that no download is tried")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file in _missing(folder, data_set):

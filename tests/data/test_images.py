@@ -69,6 +69,15 @@ def test_without_files_and_network_digits_take_the_place_of_mnist_and_the_line_s
     assert "In its place digits, from scikit-learn: 1,197 train" in printed
 
 
+def test_under_gm_offline_digits_take_the_place_of_mnist_without_a_try_to_download_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GM_OFFLINE", "1")
+    monkeypatch.setattr("pooch.retrieve", lambda *_, **__: pytest.fail("a download was tried"))
+    assert images("mnist").name == "digits"
+    assert "mnist is not on this machine and GM_OFFLINE is set" in capsys.readouterr().out
+
+
 def test_where_nothing_may_take_its_place_a_missing_set_is_an_error_that_says_what_to_do() -> None:
     with pytest.raises(OSError, match=r"mnist is not on this machine and .* set GM_DATA to a folder"):
         images("mnist", fallback=False)

@@ -224,6 +224,28 @@ def test_the_next_mirror_is_tried(behaviour: str, cache: Path, server: Server) -
     assert names(cache) == ["first.gz", "second.gz"]
 
 
+def test_under_gm_offline_what_is_missing_is_not_downloaded(
+    cache: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GM_OFFLINE", "1")
+    with pytest.raises(DownloadError, match="GM_OFFLINE is set"):
+        load_files(data_set(server.mirror("whole")))
+    assert server.asked == []
+
+
+def test_gm_offline_leaves_files_that_are_here_in_use(given: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GM_OFFLINE", "1")
+    assert load_files(data_set())[0] == list(CONTENTS.values())
+
+
+@pytest.mark.parametrize("value", ["", "0"])
+def test_gm_offline_is_off_unless_it_is_1(
+    value: str, cache: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GM_OFFLINE", value)
+    assert load_files(data_set(server.mirror("whole")))[0] == list(CONTENTS.values())
+
+
 def test_an_interrupted_set_is_completed_later(cache: Path, server: Server) -> None:
     with pytest.raises(DownloadError, match=r"second.gz"):
         load_files(data_set(server.mirror("only-first")))
