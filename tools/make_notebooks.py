@@ -42,8 +42,10 @@ except ImportError:
     found = None
 
 if found != wanted:
-    # torch and numpy are named in the versions that are here, so that pip leaves them alone.
-    keep = " ".join(f"{{name}}=={{version(name)}}" for name in ("torch", "numpy") if find_spec(name))
+    # torch, torchvision and numpy are named in the versions that are here, so that pip leaves them alone.
+    keep = " ".join(
+        f"{{name}}=={{version(name)}}" for name in ("torch", "torchvision", "numpy") if find_spec(name)
+    )
     %pip install -q "gm-lib @ git+https://github.com/{slug}@{branch}" {{keep}}
     for name in [name for name in sys.modules if name.partition(".")[0] == "gm_lib"]:
         del sys.modules[name]

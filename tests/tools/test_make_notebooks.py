@@ -259,7 +259,8 @@ def install(course, tmp_path):
 
     def run(here: str, installs: str) -> str:
         folder = tmp_path / "site"
-        for name in ("torch", "numpy"):  # installed, without the seconds that importing them takes
+        # Installed, without the seconds that importing them takes.
+        for name in ("torch", "torchvision", "numpy"):
             (folder / f"{name}-9.8.dist-info").mkdir(parents=True)
             (folder / f"{name}-9.8.dist-info" / "METADATA").write_text(f"Name: {name}\nVersion: 9.8+local\n")
             (folder / f"{name}.py").touch()
@@ -296,11 +297,12 @@ def test_the_right_gm_lib_is_not_installed_again(install):
 
 
 @pytest.mark.parametrize("here", ["", "1.2.2"], ids=["missing", "other version"])
-def test_a_missing_or_other_gm_lib_is_installed_and_torch_and_numpy_are_pinned(here, install):
+def test_a_missing_or_other_gm_lib_is_installed_and_torch_torchvision_and_numpy_are_pinned(here, install):
     out = install(here, "1.2.3")
     pip = next(line for line in out.splitlines() if line.startswith("PIP"))
     assert pip.split("install ")[1] == (
-        '-q "gm-lib @ git+https://github.com/someone/some.course@main" torch==9.8+local numpy==9.8+local'
+        '-q "gm-lib @ git+https://github.com/someone/some.course@main" '
+        "torch==9.8+local torchvision==9.8+local numpy==9.8+local"
     )
     assert "gm_lib 1.2.3, device: cpu, profile: quick" in out
     assert "RESULT NoneType" in out
