@@ -63,7 +63,7 @@ class FriendlyGroup(click.Group):
         except OSError as error:
             ours = error.filename is None  # the system's own messages name a file apart
             raise click.ClickException((ours and error.strerror) or str(error)) from error
-        except (ValueError, FloatingPointError) as error:
+        except (ValueError, FloatingPointError, ImportError) as error:
             raise click.ClickException(str(error)) from error
 
 

@@ -93,9 +93,13 @@ def _profile() -> str:
 
 def _data() -> str:
     from gm_lib.data.images import find_mnist
+    from gm_lib.data.sources import offline
 
-    place = find_mnist()
-    return f"MNIST in {place}" if place else "MNIST is not here: it is downloaded when it is first used"
+    if place := find_mnist():
+        return f"MNIST in {place}"
+    if offline():
+        return "MNIST is not here, and GM_OFFLINE is set: digits take its place"
+    return "MNIST is not here: it is downloaded when it is first used"
 
 
 def _cache() -> str:

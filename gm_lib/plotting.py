@@ -77,13 +77,13 @@ def show_images(
     rows: int | None = None,
     columns: int | None = None,
     title: str | None = None,
-    labels: Sequence[Any] | None = None,
+    labels: Sequence[Any] | Tensor | None = None,
 ) -> Figure:
     """Show images in a grid, without axes, and return the figure.
 
     ``x``: (n, 1, height, width) or (n, height, width) in grey, (n, 3, height, width) in colour; a tensor or
     an array with values in [0, 1], 0 black. Without ``rows`` and ``columns`` up to ten images stand in one
-    row, more in a square. ``labels``: n texts, one below each image.
+    row, more in a square. ``labels``: n texts or numbers, also as a tensor, one below each image.
 
     Raises ``TypeError`` or ``ValueError`` for what is no such images, for a grid too small for them, and for
     another number of labels.
@@ -105,12 +105,12 @@ def show_images(
         axes.set_axis_off()
         if title:
             axes.set_title(title)
-        for i, label in enumerate(labels or ()):
+        for i, label in enumerate([] if labels is None else labels):
             row, column = divmod(i, columns)
             axes.text(
                 column * (width + _GAP) + (width - 1) / 2,
                 row * (height + room + _GAP) + 1.08 * height,
-                str(label),
+                str(label.tolist() if isinstance(label, Tensor) else label),
                 ha="center",
                 va="top",
                 fontsize=min(9, 72 * 0.24 * height * inches),

@@ -1,15 +1,13 @@
 """What every test may rely on: it meets no data, cache, settings or network of the machine it runs on."""
 
 import dataclasses
-import importlib
 import signal
 
 import pytest
 
 from gm_lib.data import ImageData, images, sources
-
-# gm_lib.data.images names the function; this is the module of the same name.
-images_module = importlib.import_module("gm_lib.data.images")
+from gm_lib.data.images import find_mnist
+from gm_lib.data.published import SETS
 
 
 def pytest_configure() -> None:
@@ -31,20 +29,20 @@ def _away_from_this_machine(
     """Hide GM_DATA, the user's cache and the network; tests marked `mnist` or `site` see them."""
     if any(request.node.get_closest_marker(name) for name in ("mnist", "site")):
         return
-    for name in ("GM_DATA", "GM_PROFILE", "GM_STRICT"):
+    for name in ("GM_DATA", "GM_OFFLINE", "GM_PROFILE", "GM_STRICT"):
         monkeypatch.delenv(name, raising=False)
     empty = tmp_path_factory.getbasetemp() / "no-cache"
     monkeypatch.setattr(sources, "cache_folder", lambda: empty)
     # Nobody listens on this port of the machine, so nothing is ever downloaded.
-    offline = dataclasses.replace(images_module._MNIST, mirrors=("http://127.0.0.1:9/",))
-    monkeypatch.setattr(images_module, "_MNIST", offline)
+    for name, data_set in SETS.items():
+        monkeypatch.setitem(SETS, name, dataclasses.replace(data_set, mirrors=("http://127.0.0.1:9/",)))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 @pytest.fixture(scope="session")
 def mnist() -> ImageData:
     """The real MNIST from GM_DATA or the user's cache; without it the test is skipped."""
-    if images_module.find_mnist() is None:
+    if find_mnist() is None:
         pytest.skip(
             "needs MNIST: set GM_DATA to a folder with MNIST/raw, or download it by gm_lib.data.images()"
         )

@@ -535,6 +535,12 @@ def test_env_counts_missing_data_as_no_fault() -> None:
     assert env_lines()[1]["data"] == "[OK] MNIST is not here: it is downloaded when it is first used"
 
 
+def test_env_says_that_gm_offline_forbids_the_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GM_OFFLINE", "1")
+    said = "[OK] MNIST is not here, and GM_OFFLINE is set: digits take its place"
+    assert env_lines()[1]["data"] == said
+
+
 def test_env_says_where_the_data_is(mnist: ImageData) -> None:
     assert env_lines()[1]["data"] == f"[OK] MNIST in {mnist.source}"
 

@@ -116,6 +116,13 @@ def test_title_and_labels_are_written_each_label_below_its_image() -> None:
         assert (grid[int(top) : int(bottom), int(left) : int(right)] == 1).all()
 
 
+@pytest.mark.parametrize("kind", [torch.tensor, np.array, list, lambda y: list(torch.tensor(y))])
+@pytest.mark.parametrize("y", [[0], [3, 0, 7]])
+def test_labels_may_be_a_tensor_an_array_or_a_list_of_either(kind: Any, y: list[int]) -> None:
+    (axes,) = show_images(grey(len(y)), labels=kind(y)).axes
+    assert [text.get_text() for text in axes.texts] == [str(label) for label in y]
+
+
 def test_a_figure_has_a_white_ground_whatever_the_page(tmp_path: Path) -> None:
     mpl.rcParams["figure.facecolor"] = "none"
     show_images(grey(3), title="Shades").savefig(tmp_path / "figure.png")

@@ -46,8 +46,10 @@ except ImportError:
     fits = False
 
 if not fits:
-    # torch and numpy are named in the versions that are here, so that pip leaves them alone.
-    keep = " ".join(f"{{name}}=={{version(name)}}" for name in ("torch", "numpy") if find_spec(name))
+    # torch, torchvision and numpy are named in the versions that are here, so that pip leaves them alone.
+    keep = " ".join(
+        f"{{name}}=={{version(name)}}" for name in ("torch", "torchvision", "numpy") if find_spec(name)
+    )
     %pip install -q "gm-lib @ git+https://github.com/{slug}@{ref}" {{keep}}
     # A gm_lib that was imported before is forgotten, or Python would go on with it.
     for name in [name for name in sys.modules if name.partition(".")[0] == "gm_lib"]:

@@ -1,4 +1,8 @@
-"""Data: images and where they come from, batches on the device, 2-D distributions with a known density."""
+"""Data: images and where they come from, batches on the device, 2-D distributions with a known density.
+
+Two environment variables decide where files come from: ``GM_DATA`` names the folder that is looked into
+first, and with ``GM_OFFLINE=1`` nothing is ever downloaded.
+"""
 
 from gm_lib.data.batches import Batch, Batches, binarize, check_images, dequantize
 from gm_lib.data.images import ImageData, Split, images

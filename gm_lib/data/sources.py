@@ -7,41 +7,28 @@ after that comparison: an interrupted one leaves nothing behind that could be mi
 import gzip
 import hashlib
 import logging
+import math
 import os
+import re
+import struct
+import tarfile
+import tempfile
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pooch
 import requests
 
+from gm_lib.data.published import SETS, DataFile, DataSet
+
 # Seconds to connect, and to wait for the next bytes: without a network the answer must come soon.
 _TIMEOUT = (5.0, 15.0)
+_MOVE = "Move it elsewhere and put the right one in its place; what the cache lacks is downloaded."
 
 
 class DownloadError(ConnectionError):
     """No mirror could be reached, or none gave the whole file; the message says why."""
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """A published file: its name, and what it must be, as it is and gzipped as the mirrors give it."""
-
-    name: str
-    size: int
-    sha256: str
-    gz_sha256: str
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """A published set of files: name, folder (in GM_DATA and in the cache), and the mirrors that have it."""
-
-    name: str
-    folder: str
-    files: tuple[DataFile, ...]
-    mirrors: tuple[str, ...]
 
 
 def data_folder() -> Path | None:
@@ -62,66 +49,169 @@ def data_folder() -> Path | None:
 
 
 def cache_folder() -> Path:
-    """Return the folder that downloads are kept in: gm_lib's, in the user's cache (it may not exist yet)."""
-    return Path(pooch.os_cache("gm_lib"))
+    """Return the folder that downloads are kept in: gm_lib's, in the user's cache (it may not exist yet).
+
+    Raises ``FileNotFoundError`` for a user without a home folder.
+    """
+    try:
+        return Path(pooch.os_cache("gm_lib"))
+    except RuntimeError as error:
+        raise FileNotFoundError(
+            f"there is no place for a cache ({error}). Set XDG_CACHE_HOME to a folder that can be "
+            "written, or GM_DATA to one that holds the data."
+        ) from error
+
+
+def offline() -> bool:
+    """Tell whether the environment variable ``GM_OFFLINE`` is 1: no download is then tried."""
+    return os.environ.get("GM_OFFLINE") == "1"
 
 
 def load_files(data_set: DataSet) -> tuple[list[bytes], str]:
     """Return the contents of the files of ``data_set``, all checked, and where they lie, written for people.
 
-    Raises ``FileNotFoundError`` when GM_DATA holds only some of the files, ``OSError`` naming a file that is
-    truncated or altered, or a cache that cannot be written, and :class:`DownloadError` when a file is not
-    here and cannot be downloaded.
+    Raises ``FileNotFoundError`` when GM_DATA holds only some of the files, or has them where they are not
+    looked for; ``OSError`` naming a file that is truncated, altered or another set's, or a cache that cannot
+    be written; and :class:`DownloadError` when a file is not here and cannot be downloaded, or must not be
+    (``GM_OFFLINE``).
     """
     folder = find_folder(data_set)
     if folder is None:
         folder = cache_folder() / data_set.folder
-        _download(data_set, folder)
-    return [_read(_find(folder, file), file) for file in data_set.files], _for_people(folder, data_set)
+        try:
+            _download(data_set, folder)
+        except DownloadError as error:
+            raise DownloadError(f"{error}{_passed_over(folder, data_set)}") from error
+    found = [(_find(folder, file), file) for file in data_set.files]
+    contents = [_read(path, file, data_set) for path, file in found if path]
+    return contents, _for_people(folder) + _passed_over(folder, data_set)
 
 
 def find_folder(data_set: DataSet) -> Path | None:
     """Return the folder on this machine that has all files of ``data_set``, in GM_DATA or the cache, or None.
 
-    Raises ``FileNotFoundError`` when GM_DATA is no folder, or holds only some of the files.
+    Raises ``FileNotFoundError`` when GM_DATA is no folder, holds only some of the files, or has files of
+    these names where they are not looked for.
     """
-    given, kept = data_folder(), cache_folder() / data_set.folder
+    given = data_folder()
     if given is not None:
-        missing = _missing(given / data_set.folder, data_set)
+        folder = _folder_in(given, data_set)
+        missing = _missing(folder, data_set)
         if not missing:
-            return given / data_set.folder
+            return folder
         if len(missing) < len(data_set.files):
             raise FileNotFoundError(
-                f"{given / data_set.folder} lacks {', '.join(file.name for file in missing)} (plain or .gz). "
+                f"{folder} lacks {', '.join(file.name for file in missing)} (plain or .gz). "
                 "Add what is missing, or unset GM_DATA."
             )
+        if misplaced := _misplaced(given, data_set):
+            raise FileNotFoundError(
+                f"{misplaced} is not where {data_set.name} is looked for. If it is {data_set.name}'s, let "
+                f"{given / data_set.folder} hold {', '.join(file.name for file in data_set.files)}; if not, "
+                "move it elsewhere or unset GM_DATA."
+            )
+    kept = cache_folder() / data_set.folder
     return None if _missing(kept, data_set) else kept
 
 
+def _folder_in(given: Path, data_set: DataSet) -> Path:
+    """Return the set's folder in GM_DATA, which may itself be on the way there, as …/MNIST is."""
+    way, end = Path(data_set.folder).parts, given.absolute().parts
+    deeper = [given.joinpath(*way[k:]) for k in range(1, len(way) + 1) if end[-k:] == way[:k]]
+    places = [given / data_set.folder, *deeper]
+    return next((place for place in places if _missing(place, data_set) != [*data_set.files]), places[0])
+
+
+def _misplaced(given: Path, data_set: DataSet) -> Path | None:
+    """Return a file or archive in GM_DATA that seems to be of ``data_set`` and lies elsewhere, or None.
+
+    Looked at are GM_DATA itself and folders in it that are called like the set: not all of what may be a
+    large disk.
+    """
+    alike = {_letters(name) for name in (data_set.name, *Path(data_set.folder).parts)}
+    near = [path for path in sorted(given.iterdir()) if path.is_dir() and _letters(path.name) in alike]
+    ways = ("", Path(data_set.folder).name, data_set.folder)
+    for folder in (given, *(path / way for path in near for way in ways)):
+        if data_set.archive and (folder / data_set.archive[0]).is_file():
+            return folder / data_set.archive[0]
+        for file in data_set.files:
+            if path := _find(folder, file):
+                return path
+    return None
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z]", "", name.lower())
+
+
 def _missing(folder: Path, data_set: DataSet) -> list[DataFile]:
-    return [file for file in data_set.files if not _find(folder, file).exists()]
+    return [file for file in data_set.files if not _find(folder, file)]
 
 
-def _find(folder: Path, file: DataFile) -> Path:
-    """Return the path of ``file`` in ``folder``: the plain file if it is there, else the gzipped one."""
-    plain = folder / file.name
-    return plain if plain.exists() else folder / f"{file.name}.gz"
+def _find(folder: Path, file: DataFile) -> Path | None:
+    """Return the path of ``file`` in ``folder``, plain or .gz, under its own name or Kaggle's, or None.
+
+    Kaggle calls MNIST's files train-images.idx3-ubyte, and has them in folders of their own names too.
+    """
+    names = (file.name, file.name.replace("-idx", ".idx"))
+    paths = [folder / name for name in names] + [folder / name / name for name in names]
+    packed = [path.with_name(f"{path.name}.gz") for path in paths]
+    return next((path for path in (*paths, *packed) if path.is_file()), None)
 
 
-def _read(path: Path, file: DataFile) -> bytes:
-    """Return the (unpacked) content of ``path`` after comparing it with what ``file`` must be."""
-    content = path.read_bytes()
-    if path.suffix == ".gz":
+def _read(path: Path, file: DataFile, data_set: DataSet) -> bytes:
+    """Return the (unpacked) content of ``path`` after comparing it with what ``file`` must be.
+
+    Whether it is packed is seen in the content: browsers unpack a .gz file and leave its name.
+    """
+    raw = content = path.read_bytes()
+    if raw.startswith(b"\x1f\x8b"):
         try:
-            content = gzip.decompress(content)
+            content = gzip.decompress(raw)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise _broken(path, f"it cannot be unpacked ({error})", "a whole gzip file") from error
-    if len(content) != file.size:
+    algorithm = file.checksum.partition(":")[0] if file.checksum else "sha256"
+    digest = _digest(content, algorithm)
+    if digest == file.checksum:
+        return content
+    if owner := _owner(raw, content, data_set):
+        name, its = owner
+        if its == file:
+            return content
+        raise OSError(f"{path} holds {name}'s {its.holds}, not {data_set.name}'s {file.holds}. {_MOVE}")
+    right_size = file.size in (None, len(content))
+    if _is_whole_idx(content):
+        if right_size and file.checksum is None:
+            return content
+        raise OSError(
+            f"{path} is not {data_set.name}'s: its {digest.replace(':', ' is ')}. MNIST, Fashion-MNIST, "
+            f"KMNIST and EMNIST have files of the same names. {_MOVE}"
+        )
+    if not right_size:
         raise _broken(path, f"it holds {len(content):,} bytes", f"{file.size:,}")
-    sha256 = hashlib.sha256(content).hexdigest()
-    if sha256 != file.sha256:
-        raise _broken(path, f"the sha256 of its content is {sha256}", file.sha256)
-    return content
+    expected = file.checksum or "a file in the IDX format"
+    raise _broken(path, f"the checksum of its content is {digest}", expected)
+
+
+def _digest(content: bytes, algorithm: str) -> str:
+    """Return the checksum of ``content`` as it is written in :class:`DataFile`."""
+    return f"{algorithm}:{hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()}"
+
+
+def _owner(raw: bytes, content: bytes, data_set: DataSet) -> tuple[str, DataFile] | None:
+    """Return which file of which set is known by the checksum of these bytes, as they lie or unpacked."""
+    digests = {_digest(data, algorithm) for data in (raw, content) for algorithm in ("sha256", "md5")}
+    known = ((each.name, file) for each in (data_set, *SETS.values()) for file in each.files)
+    return next(((name, file) for name, file in known if digests & {file.checksum, file.packed}), None)
+
+
+def _is_whole_idx(content: bytes) -> bool:
+    """Tell whether ``content`` is in MNIST's IDX format, with as many bytes as its first ones announce."""
+    rank = content[3] if content[:3] == b"\0\0\x08" else 0
+    start = 4 + 4 * rank
+    if rank == 0 or len(content) < start:
+        return False
+    return len(content) == start + math.prod(struct.unpack_from(f">{rank}I", content, offset=4))
 
 
 def _broken(path: Path, found: str, expected: str) -> OSError:
@@ -133,10 +223,16 @@ def _broken(path: Path, found: str, expected: str) -> OSError:
 
 def _download(data_set: DataSet, folder: Path) -> None:
     """Download into ``folder`` those files of ``data_set`` that are not there yet."""
+    if offline():
+        raise DownloadError("GM_OFFLINE is set, so that no download is tried")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if data_set.archive:
+            _download_archive(*data_set.archive, data_set, folder)
+            return
+        folder.mkdir(exist_ok=True)
         for file in _missing(folder, data_set):
-            _download_file(file, data_set, folder)
+            _download_file(f"{file.name}.gz", file.packed, data_set, folder)
     except DownloadError:
         raise
     except ValueError as error:
@@ -151,28 +247,41 @@ def _download(data_set: DataSet, folder: Path) -> None:
         ) from error
 
 
-def _download_file(file: DataFile, data_set: DataSet, folder: Path) -> None:
-    """Download ``file`` from the first mirror that gives it whole.
+def _download_archive(name: str, checksum: str, data_set: DataSet, folder: Path) -> None:
+    """Download and unpack the archive beside ``folder``, and give it that name when all is there."""
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        _download_file(name, checksum, data_set, Path(temporary))
+        unpacked = Path(temporary) / "unpacked"
+        unpacked.mkdir()
+        with tarfile.open(Path(temporary) / name) as archive:
+            for file in data_set.files:  # these and no other: an archive could hold files for anywhere
+                content = archive.extractfile(f"{data_set.folder}/{file.name}")
+                assert content is not None, file.name  # a folder: not in an archive with the right checksum
+                (unpacked / file.name).write_bytes(content.read())
+        unpacked.rename(folder)
+
+
+def _download_file(name: str, checksum: str | None, data_set: DataSet, folder: Path) -> None:
+    """Download the file ``name`` into ``folder`` from the first mirror that gives it whole.
 
     Raises :class:`DownloadError` when none could be reached or finished, ``ValueError`` when one answered
     with something else than the file, and the ``OSError`` of a disk that does not take it.
     """
-    name = f"{file.name}.gz"
     reasons, another_content = [], False
     for mirror in data_set.mirrors:
         try:
-            _retrieve(mirror + name, folder / name, file.gz_sha256)
+            _retrieve(mirror + name, folder / name, checksum)
             return
         except requests.RequestException as error:
             reasons.append(f"{urlsplit(mirror).netloc}: {_reason(error)}")
         except ValueError:
             another_content = True
-            reasons.append(f"{urlsplit(mirror).netloc}: what came has not the sha256 {file.gz_sha256}")
+            reasons.append(f"{urlsplit(mirror).netloc}: what came has not the checksum {checksum}")
     message = f"{name} could not be downloaded ({'; '.join(reasons)})"
     raise (ValueError if another_content else DownloadError)(message)
 
 
-def _retrieve(url: str, path: Path, sha256: str) -> None:
+def _retrieve(url: str, path: Path, checksum: str | None) -> None:
     """Download ``url`` to a temporary file beside ``path``, which gets that name if its checksum is right."""
     logger = pooch.get_logger()
     level = logger.level
@@ -180,7 +289,7 @@ def _retrieve(url: str, path: Path, sha256: str) -> None:
     logger.setLevel(logging.WARNING)
     try:
         downloader = pooch.HTTPDownloader(progressbar=True, chunk_size=2**16, timeout=_TIMEOUT)
-        pooch.retrieve(url, f"sha256:{sha256}", fname=path.name, path=path.parent, downloader=downloader)
+        pooch.retrieve(url, checksum, fname=path.name, path=path.parent, downloader=downloader)
     finally:
         logger.setLevel(level)
 
@@ -196,8 +305,18 @@ def _reason(error: requests.RequestException) -> str:
     return "not reachable"
 
 
-def _for_people(folder: Path, data_set: DataSet) -> str:
+def _for_people(folder: Path) -> str:
     """Name ``folder`` without saying whose machine it is on: the line is read in published notebooks."""
-    if folder != cache_folder() / data_set.folder:
-        return f"$GM_DATA/{data_set.folder}"
-    return f"~/{folder.relative_to(Path.home())}" if folder.is_relative_to(Path.home()) else str(folder)
+    given = data_folder()
+    home = os.path.expanduser("~")  # noqa: PTH111 (Path's fails for a user without a home folder)
+    if given is not None and folder.is_relative_to(given):
+        return str("$GM_DATA" / folder.relative_to(given))
+    return f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else str(folder)
+
+
+def _passed_over(folder: Path, data_set: DataSet) -> str:
+    """Say so where GM_DATA is set and yet ``folder`` is not in it, because the set is not."""
+    given = data_folder()
+    if given is None or folder.is_relative_to(given):
+        return ""
+    return f" (GM_DATA has no {data_set.folder})"

@@ -1,12 +1,20 @@
+import hashlib
+import pickle
 import struct
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import torchvision
 from sklearn.datasets import load_digits
 
 from gm_lib.data import ImageData, check_images, images, sources
-from gm_lib.data.images import find_mnist, read_idx
+from gm_lib.data.images import find_mnist
+from gm_lib.data.published import SETS, DataFile, DataSet
 
 
 @pytest.fixture(scope="module")
@@ -69,24 +77,148 @@ def test_without_files_and_network_digits_take_the_place_of_mnist_and_the_line_s
     assert "In its place digits, from scikit-learn: 1,197 train" in printed
 
 
+def test_under_gm_offline_digits_take_the_place_of_mnist_without_a_try_to_download_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GM_OFFLINE", "1")
+    monkeypatch.setattr("pooch.retrieve", lambda *_, **__: pytest.fail("a download was tried"))
+    assert images("mnist").name == "digits"
+    assert "mnist is not on this machine and GM_OFFLINE is set" in capsys.readouterr().out
+
+
 def test_where_nothing_may_take_its_place_a_missing_set_is_an_error_that_says_what_to_do() -> None:
     with pytest.raises(OSError, match=r"mnist is not on this machine and .* set GM_DATA to a folder"):
         images("mnist", fallback=False)
+    for name in ("fashion_mnist", "kmnist", "cifar10"):
+        belongs = rf"\$GM_DATA/{SETS[name].folder} the files {SETS[name].files[0].name}"
+        with pytest.raises(OSError, match=rf"{name} is not on this machine and .* in {belongs}"):
+            images(name)
     assert images("digits", fallback=False).name == "digits"
 
 
 def test_an_unknown_data_set_is_refused_with_the_nearest() -> None:
-    with pytest.raises(
-        ValueError, match=r"unknown data set 'mnits'; did you mean 'mnist'\? Known: digits, mnist"
-    ):
+    with pytest.raises(ValueError, match=r"unknown data set 'mnits'; did you mean 'mnist'"):
         images("mnits")
 
 
-@pytest.mark.parametrize("shape", [(5,), (2, 3), (2, 3, 4)])
-def test_idx_files_are_read_in_their_shape(shape: tuple[int, ...]) -> None:
-    values = torch.arange(torch.Size(shape).numel(), dtype=torch.uint8).reshape(shape)
-    header = bytes([0, 0, 8, len(shape)]) + b"".join(struct.pack(">I", size) for size in shape)
-    assert torch.equal(read_idx(header + bytes(values.flatten().tolist())), values)
+@pytest.fixture
+def gm_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that GM_DATA names."""
+    monkeypatch.setenv("GM_DATA", str(tmp_path))
+    return tmp_path
+
+
+def idx(values: np.ndarray) -> bytes:
+    """Return a file in MNIST's format."""
+    header = bytes([0, 0, 8, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape)
+    return header + values.tobytes()
+
+
+def write_as_mnist(folder: Path) -> dict[str, np.ndarray]:
+    """Write and return random images and labels in the numbers and shapes of MNIST's four files."""
+    numbers = np.random.default_rng(0)
+    values = {
+        "train-images-idx3-ubyte": numbers.integers(256, size=(60_000, 28, 28), dtype=np.uint8),
+        "train-labels-idx1-ubyte": numbers.integers(10, size=60_000, dtype=np.uint8),
+        "t10k-images-idx3-ubyte": numbers.integers(256, size=(10_000, 28, 28), dtype=np.uint8),
+        "t10k-labels-idx1-ubyte": numbers.integers(10, size=10_000, dtype=np.uint8),
+    }
+    folder.mkdir(parents=True)
+    for name, array in values.items():
+        (folder / name).write_bytes(idx(array))
+    return values
+
+
+@pytest.mark.parametrize(("name", "kind"), [("fashion_mnist", "FashionMNIST"), ("kmnist", "KMNIST")])
+def test_sets_like_mnist_are_split_as_it_is(
+    name: str, kind: str, gm_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = write_as_mnist(gm_data / kind / "raw")
+    data = images(name)
+    x = torch.cat([data.train.x, data.valid.x])
+    assert torch.equal((x * 255).round().byte()[:, 0], torch.from_numpy(written["train-images-idx3-ubyte"]))
+    assert data.train.x.shape == (50_000, 1, 28, 28)
+    y = torch.cat([data.train.y, data.valid.y])
+    assert torch.equal(y, torch.from_numpy(written["train-labels-idx1-ubyte"]).long())
+    check_images(data.test.x)
+    assert torch.equal(data.test.y, torch.from_numpy(written["t10k-labels-idx1-ubyte"]).long())
+    line = f"{name}, from $GM_DATA/{kind}/raw: 50,000 train, 10,000 valid, 10,000 test images"
+    assert line in capsys.readouterr().out
+
+
+def test_what_an_old_torchvision_left_unchecked_is_not_read(gm_data: Path) -> None:
+    written = write_as_mnist(gm_data / "KMNIST" / "raw")
+    (gm_data / "KMNIST" / "processed").mkdir()
+    for name in ("training.pt", "test.pt"):
+        other = (torch.zeros(60_000, 28, 28, dtype=torch.uint8), torch.zeros(60_000, dtype=torch.int64))
+        torch.save(other, gm_data / "KMNIST" / "processed" / name)
+    assert torch.equal(images("kmnist").test.y, torch.from_numpy(written["t10k-labels-idx1-ubyte"]).long())
+
+
+@pytest.fixture
+def cifar(gm_data: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """CIFAR-10's seven files in GM_DATA, with random images, 1,200 in each batch of 10,000; the batches."""
+    numbers = np.random.default_rng(0)
+    folder = gm_data / "cifar-10-batches-py"
+    folder.mkdir()
+    written: dict[str, Any] = {"batches.meta": {"label_names": [str(i) for i in range(10)]}}
+    for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"):
+        written[name] = {
+            "data": numbers.integers(256, size=(1_200, 3_072), dtype=np.uint8),
+            "labels": numbers.integers(10, size=1_200).tolist(),
+        }
+    sums = {}
+    for name, content in written.items():
+        (folder / name).write_bytes(pickle.dumps(content))
+        sums[name] = hashlib.md5((folder / name).read_bytes(), usedforsecurity=False).hexdigest()
+    files = tuple(DataFile(name, checksum=f"md5:{md5}") for name, md5 in sums.items())
+    monkeypatch.setitem(SETS, "cifar10", DataSet("CIFAR-10", folder.name, files, ()))
+    theirs = torchvision.datasets.CIFAR10
+    for attribute in ("train_list", "test_list"):
+        known = [[name, sums[name]] for name, _ in getattr(theirs, attribute)]
+        monkeypatch.setattr(theirs, attribute, known)
+    monkeypatch.setattr(theirs, "meta", theirs.meta | {"md5": sums["batches.meta"]})
+    return written
+
+
+def test_cifar_10_is_in_colour_with_the_channels_in_front(cifar: dict[str, Any]) -> None:
+    data = images("cifar10")
+    assert data.train.x.shape == (5 * 1_200 - 5_000, 3, 32, 32)
+    assert data.valid.x.shape == (5_000, 3, 32, 32)
+    first = torch.from_numpy(cifar["data_batch_1"]["data"][:1_000]).reshape(-1, 3, 32, 32)
+    assert torch.equal(data.train.x, first.float() / 255)
+    assert data.test.x.is_contiguous()
+    assert data.test.y.tolist() == cifar["test_batch"]["labels"]
+    last = [label for i in range(1, 6) for label in cifar[f"data_batch_{i}"]["labels"]][-5_000:]
+    assert data.valid.y.tolist() == last
+
+
+def test_a_file_of_cifar_10_that_is_not_the_published_one_is_never_unpickled(
+    cifar: dict[str, Any], gm_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pickle, "load", lambda *_, **__: pytest.fail("it was unpickled"))
+    (gm_data / "cifar-10-batches-py" / "data_batch_3").write_bytes(pickle.dumps({}))
+    with pytest.raises(OSError, match=r"data_batch_3 is broken: the checksum of its content is md5:"):
+        images("cifar10")
+
+
+@pytest.mark.parametrize("name", ["digits", "kmnist"])
+def test_images_are_on_the_cpu_whatever_the_default_device_is(name: str, gm_data: Path) -> None:
+    if name == "kmnist":
+        write_as_mnist(gm_data / "KMNIST" / "raw")
+    torch.set_default_device("meta")
+    try:
+        data = images(name)
+    finally:
+        torch.set_default_device(None)
+    for split in (data.train, data.valid, data.test):
+        assert split.x.device.type == split.y.device.type == "cpu"
+
+
+def test_torchvision_is_not_imported_before_it_is_needed() -> None:
+    code = "import gm_lib.data, gm_lib.plotting, sys; print('torchvision' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_mnist_is_split_into_50000_10000_and_10000_images(mnist: ImageData) -> None:

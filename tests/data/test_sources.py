@@ -1,10 +1,16 @@
 """Files found, broken, missing and downloaded, against a server on this machine that misbehaves as asked."""
 
+import dataclasses
 import errno
 import gzip
 import hashlib
+import io
 import logging
+import math
 import re
+import shutil
+import struct
+import tarfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,20 +18,39 @@ from threading import Thread
 
 import pooch
 import pytest
+import torchvision
 
 from gm_lib.data import sources
-from gm_lib.data.sources import DataFile, DataSet, DownloadError, load_files
+from gm_lib.data.published import SETS, DataFile, DataSet
+from gm_lib.data.sources import DownloadError, load_files
+
+# As they are outside of the tests, which have no mirrors and no cache.
+PUBLISHED, CACHE_FOLDER = dict(SETS), sources.cache_folder
 
 CONTENTS = {"first": bytes(range(256)) * 40, "second": b"second " * 300}
 PACKED = {name: gzip.compress(content, mtime=0) for name, content in CONTENTS.items()}
+
+
+def archived() -> bytes:
+    """Return a tar.gz in which the files lie in the folder `toy`."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        for name, content in CONTENTS.items():
+            member = tarfile.TarInfo(f"toy/{name}")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return archive.getvalue()
+
+
+ARCHIVE = archived()
 
 
 def described(name: str) -> DataFile:
     return DataFile(
         name,
         size=len(CONTENTS[name]),
-        sha256=hashlib.sha256(CONTENTS[name]).hexdigest(),
-        gz_sha256=hashlib.sha256(PACKED[name]).hexdigest(),
+        checksum=f"sha256:{hashlib.sha256(CONTENTS[name]).hexdigest()}",
+        packed=f"sha256:{hashlib.sha256(PACKED[name]).hexdigest()}",
     )
 
 
@@ -45,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
         assert isinstance(self.server, Server)
         self.server.asked.append(self.path)
         _, behaviour, name = self.path.split("/")
-        body = PACKED[name.removesuffix(".gz")]
+        body = ARCHIVE if name == "toy.tar.gz" else PACKED[name.removesuffix(".gz")]
         if behaviour == "absent" or (behaviour == "only-first" and name != "first.gz"):
             self.send_error(404)
             return
@@ -140,7 +165,73 @@ def test_a_gm_data_without_the_set_leaves_it_to_the_cache(
     for name in CONTENTS:
         (given / name).unlink()
     _, place = load_files(data_set(server.mirror("whole")))
-    assert place.endswith("cache/toy/raw")
+    assert place.endswith("cache/toy/raw (GM_DATA has no toy/raw)")
+    with pytest.raises(DownloadError, match="GM_DATA has no other/raw"):
+        load_files(dataclasses.replace(data_set(), folder="other/raw"))
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_a_gm_data_that_names_a_folder_on_the_way_to_the_files_is_understood(
+    levels: int, given: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GM_DATA", str([given, given.parent][levels % 2]))
+    contents, place = load_files(data_set())
+    assert contents == list(CONTENTS.values())
+    assert place == ["$GM_DATA", "$GM_DATA/raw"][levels % 2]
+
+
+@pytest.mark.parametrize(
+    "name", ["a-idx3/a-idx3", "a.idx3", "a.idx3/a.idx3", "a-idx3/a-idx3.gz", "a.idx3.gz"]
+)
+def test_files_are_found_under_the_names_that_kaggle_gives_them(name: str, given: Path) -> None:
+    content = PACKED["first"] if name.endswith(".gz") else CONTENTS["first"]
+    (given / name).parent.mkdir(exist_ok=True)
+    (given / name).write_bytes(content)
+    file = dataclasses.replace(described("first"), name="a-idx3")
+    assert load_files(DataSet("toy set", "toy/raw", (file,), ())) == ([CONTENTS["first"]], "$GM_DATA/toy/raw")
+
+
+def test_what_is_packed_is_seen_in_the_content_not_in_the_name(given: Path) -> None:
+    (given / "first").write_bytes(PACKED["first"])
+    (given / "second").rename(given / "second.gz")
+    assert load_files(data_set())[0] == list(CONTENTS.values())
+
+
+@pytest.mark.parametrize(
+    "place", ["first", "toy_set/first", "Toy/raw/first.gz", "raw/first", "toy/toy/raw/first"]
+)
+def test_files_at_another_place_of_gm_data_are_an_error_and_never_passed_over_in_silence(
+    place: str, given: Path, cache: Path, server: Server
+) -> None:
+    root = given.parents[1]
+    shutil.rmtree(root / "toy")
+    (root / place).parent.mkdir(parents=True, exist_ok=True)
+    (root / place).write_bytes(CONTENTS["first"])
+    message = f"{root / place} is not where toy set is looked for. If it is toy set's, let {given} hold first"
+    with pytest.raises(FileNotFoundError, match=re.escape(message)):
+        load_files(data_set(server.mirror("whole")))
+    assert server.asked == []
+
+
+def test_another_set_at_its_own_place_in_gm_data_is_no_mistake(
+    given: Path, cache: Path, server: Server
+) -> None:
+    given.parent.rename(given.parents[1] / "other")
+    assert "GM_DATA has no toy/raw" in load_files(data_set(server.mirror("whole")))[1]
+
+
+def test_files_in_gm_data_need_no_home_folder(given: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(*_: object) -> None:
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.setattr(sources, "cache_folder", CACHE_FOLDER)
+    monkeypatch.setattr(pooch, "os_cache", homeless)
+    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.setattr(Path, "expanduser", lambda self: self)
+    assert load_files(data_set())[0] == list(CONTENTS.values())
+    shutil.rmtree(given.parent)
+    with pytest.raises(FileNotFoundError, match=r"no place for a cache .* Set XDG_CACHE_HOME"):
+        load_files(data_set())
 
 
 @pytest.mark.parametrize("place", ["GM_DATA", "cache"])
@@ -153,10 +244,14 @@ def test_a_gm_data_without_the_set_leaves_it_to_the_cache(
             "first is broken: it holds 5,000 bytes, expected 10,240. Delete it",
         ),
         ("first", b"", "first is broken: it holds 0 bytes"),
-        ("first", bytes(10_240), f"expected {described('first').sha256}. Delete it"),
+        ("first", bytes(10_240), f"expected {described('first').checksum}. Delete it"),
         ("first.gz", PACKED["first"][:100], "first.gz is broken: it cannot be unpacked"),
-        ("first.gz", b"<html>Log in first</html>", "first.gz is broken: it cannot be unpacked"),
-        ("first.gz", gzip.compress(bytes(10_240)), "first.gz is broken: the sha256 of its content is"),
+        ("first.gz", b"<html>Log in first</html>", "first.gz is broken: it holds 25 bytes"),
+        (
+            "first.gz",
+            gzip.compress(bytes(10_240)),
+            "first.gz is broken: the checksum of its content is sha256:",
+        ),
     ],
     ids=["truncated", "empty", "altered", "gz-truncated", "gz-not", "gz-altered"],
 )
@@ -209,7 +304,7 @@ def test_a_port_where_nobody_listens_is_a_failed_download(cache: Path) -> None:
 def test_other_bytes_than_the_file_are_an_error_and_no_lack_of_network(
     behaviour: str, cache: Path, server: Server
 ) -> None:
-    with pytest.raises(OSError, match=f"has not the sha256 {described('first').gz_sha256}") as caught:
+    with pytest.raises(OSError, match=f"has not the checksum {described('first').packed}") as caught:
         load_files(data_set(server.mirror(behaviour)))
     assert not isinstance(caught.value, DownloadError)
     assert names(cache) == []
@@ -222,6 +317,28 @@ def test_the_next_mirror_is_tried(behaviour: str, cache: Path, server: Server) -
     )
     assert contents == list(CONTENTS.values())
     assert names(cache) == ["first.gz", "second.gz"]
+
+
+def test_under_gm_offline_what_is_missing_is_not_downloaded(
+    cache: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GM_OFFLINE", "1")
+    with pytest.raises(DownloadError, match="GM_OFFLINE is set"):
+        load_files(data_set(server.mirror("whole")))
+    assert server.asked == []
+
+
+def test_gm_offline_leaves_files_that_are_here_in_use(given: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GM_OFFLINE", "1")
+    assert load_files(data_set())[0] == list(CONTENTS.values())
+
+
+@pytest.mark.parametrize("value", ["", "0"])
+def test_gm_offline_is_off_unless_it_is_1(
+    value: str, cache: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GM_OFFLINE", value)
+    assert load_files(data_set(server.mirror("whole")))[0] == list(CONTENTS.values())
 
 
 def test_an_interrupted_set_is_completed_later(cache: Path, server: Server) -> None:
@@ -285,5 +402,147 @@ def test_a_download_shows_its_progress_and_nothing_else(
 def test_the_home_folder_is_not_spelt_out(
     cache: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     assert load_files(data_set(server.mirror("whole")))[1] == "~/cache/toy/raw"
+
+
+# An archive of all files
+
+
+def archive_set(*mirrors: str) -> DataSet:
+    md5 = hashlib.md5(ARCHIVE, usedforsecurity=False).hexdigest()
+    files = (described("first"), described("second"))
+    return DataSet("toy set", "toy", files, mirrors, archive=("toy.tar.gz", f"md5:{md5}"))
+
+
+def test_an_archive_is_downloaded_once_and_only_its_files_are_kept(cache: Path, server: Server) -> None:
+    root = cache.parents[1]
+    contents, place = load_files(archive_set(server.mirror("half"), server.mirror("whole")))
+    assert contents == list(CONTENTS.values())
+    assert place == str(root / "toy")
+    assert names(root) == ["toy"]
+    assert load_files(archive_set())[0] == contents
+    assert server.asked == ["/half/toy.tar.gz", "/whole/toy.tar.gz"]
+
+
+@pytest.mark.parametrize("behaviour", ["half", "absent", "other"])
+def test_an_archive_that_does_not_come_whole_leaves_nothing(
+    behaviour: str, cache: Path, server: Server
+) -> None:
+    with pytest.raises(OSError, match=r"toy\.tar\.gz could not be downloaded"):
+        load_files(archive_set(server.mirror(behaviour)))
+    assert names(cache.parents[1]) == []
+
+
+def test_an_archive_in_gm_data_is_to_be_unpacked(given: Path, cache: Path) -> None:
+    shutil.rmtree(given.parent)
+    (given.parents[1] / "toy.tar.gz").write_bytes(ARCHIVE)
+    with pytest.raises(FileNotFoundError, match=r"toy\.tar\.gz is not where toy set is looked for"):
+        load_files(archive_set())
+
+
+# Files of MNIST's names that are not MNIST's
+
+
+def idx(*shape: int) -> bytes:
+    """Return a file in MNIST's format whose values are all 7."""
+    return bytes([0, 0, 8, len(shape)]) + struct.pack(f">{len(shape)}I", *shape) + b"\7" * math.prod(shape)
+
+
+@pytest.fixture
+def mnist_folder(given: Path) -> Path:
+    """The folder in GM_DATA where MNIST's files belong, with four that have but their names and sizes."""
+    folder = given.parents[1] / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    for file, shape in zip(
+        SETS["mnist"].files, [(60_000, 28, 28), (60_000,), (10_000, 28, 28), (10_000,)], strict=True
+    ):
+        (folder / file.name).write_bytes(idx(*shape))
+        assert (folder / file.name).stat().st_size == file.size
+    return folder
+
+
+def test_files_of_mnists_names_and_sizes_are_not_called_broken(mnist_folder: Path) -> None:
+    with pytest.raises(
+        OSError, match=r"train-images-idx3-ubyte is not MNIST's: its sha256 is [0-9a-f]{64}\. "
+    ) as caught:
+        load_files(SETS["mnist"])
+    assert "Fashion-MNIST, KMNIST and EMNIST have files of the same names" in str(caught.value)
+    assert "elete" not in str(caught.value)
+
+
+def test_a_whole_file_of_another_number_of_images_is_not_called_broken(mnist_folder: Path) -> None:
+    (mnist_folder / "train-images-idx3-ubyte").write_bytes(idx(240, 28, 28))
+    with pytest.raises(OSError, match="is not MNIST's: its sha256 is"):
+        load_files(SETS["mnist"])
+
+
+@pytest.mark.parametrize("content", [idx(240, 28, 28)[:-1], idx(240, 28, 28)[:6], b"", bytes(47_040_016)])
+def test_a_truncated_or_overwritten_file_is_called_broken(content: bytes, mnist_folder: Path) -> None:
+    (mnist_folder / "train-images-idx3-ubyte").write_bytes(content)
+    for name in ("mnist", "fashion_mnist"):
+        with pytest.raises(OSError, match=r"train-images-idx3-ubyte is broken: .*Delete it"):
+            load_files(dataclasses.replace(SETS[name], folder="MNIST/raw"))
+
+
+def test_a_file_whose_checksum_is_known_is_named_as_what_it_is(
+    mnist_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = gzip.compress(idx(60_000, 28, 28), compresslevel=1)
+    md5 = hashlib.md5(packed, usedforsecurity=False).hexdigest()
+    fashion = SETS["fashion_mnist"]
+    images = dataclasses.replace(fashion.files[0], packed=f"md5:{md5}")
+    known = dataclasses.replace(fashion, files=(images, *fashion.files[1:]))
+    monkeypatch.setitem(SETS, "fashion_mnist", known)
+    (mnist_folder / "train-images-idx3-ubyte").unlink()
+    (mnist_folder / "train-images-idx3-ubyte.gz").write_bytes(packed)
+    with pytest.raises(
+        OSError,
+        match=r"ubyte\.gz holds Fashion-MNIST's training images, not MNIST's training images\. Move it",
+    ):
+        load_files(SETS["mnist"])
+    assert load_files(dataclasses.replace(known, folder="MNIST/raw"))[0][0] == idx(60_000, 28, 28)
+
+
+def test_two_files_of_one_set_that_were_swapped_are_named(given: Path) -> None:
+    (given / "second").write_bytes(CONTENTS["first"])
+    with pytest.raises(OSError, match=r"second holds toy set's first, not toy set's second"):
+        load_files(data_set())
+
+
+def test_mnist_in_the_place_of_another_set_is_named(given: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the .gz files of Fashion-MNIST have published checksums; its plain files go by their size."""
+    labels = idx(60_000)
+    file = DataFile("train-labels-idx1-ubyte", 60_008, packed="md5:")
+    other = DataSet("Fashion-MNIST", "toy/raw", (file,), ())
+    (given / file.name).write_bytes(labels)
+    assert load_files(other)[0] == [labels]
+    known = dataclasses.replace(file, checksum=f"sha256:{hashlib.sha256(labels).hexdigest()}")
+    monkeypatch.setitem(SETS, "mnist", dataclasses.replace(SETS["mnist"], files=(known,)))
+    with pytest.raises(OSError, match="holds MNIST's training labels, not Fashion-MNIST's training labels"):
+        load_files(other)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST"), ("kmnist", "KMNIST")]
+)
+def test_names_checksums_and_folders_of_the_idx_sets_are_torchvisions(name: str, kind: str) -> None:
+    theirs = getattr(torchvision.datasets, kind)
+    ours = PUBLISHED[name]
+    assert ours.folder == f"{kind}/raw"
+    assert [f"{file.name}.gz" for file in ours.files] == [name for name, _ in theirs.resources]
+    if name != "mnist":  # of MNIST we know better ones
+        assert [file.packed for file in ours.files] == [f"md5:{md5}" for _, md5 in theirs.resources]
+        assert list(ours.mirrors) == theirs.mirrors
+
+
+def test_names_checksums_and_folder_of_cifar_10_are_torchvisions() -> None:
+    theirs = torchvision.datasets.CIFAR10
+    files = [*theirs.train_list, *theirs.test_list, [theirs.meta["filename"], theirs.meta["md5"]]]
+    ours = PUBLISHED["cifar10"]
+    assert [[file.name, file.checksum] for file in ours.files] == [
+        [name, f"md5:{md5}"] for name, md5 in files
+    ]
+    assert ours.folder == theirs.base_folder
+    assert ours.archive == (theirs.filename, f"md5:{theirs.tgz_md5}")
+    assert ours.mirrors[0] + theirs.filename == theirs.url

@@ -49,7 +49,7 @@ def run_install_cell(cell: str, site: Path, sources: dict[str, Path]) -> str:
     ``sources`` are the folders in which what a branch or tag brings is found. Where ``site`` holds no gm_lib,
     there is none.
     """
-    for name in ("torch", "numpy"):  # installed, without the seconds that importing them takes
+    for name in ("torch", "torchvision", "numpy"):  # installed, without the seconds that importing them takes
         (site / f"{name}-9.8.dist-info").mkdir(parents=True)
         (site / f"{name}-9.8.dist-info" / "METADATA").write_text(f"Name: {name}\nVersion: 9.8+local\n")
         (site / f"{name}.py").touch()

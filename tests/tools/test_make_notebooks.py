@@ -292,13 +292,16 @@ def test_a_gm_lib_that_fits_is_not_installed_again(here, where, install):
         ("1.2.2", WHERE, "1.3.0.dev0"),
     ],
 )
-def test_a_gm_lib_that_is_missing_or_does_not_fit_is_installed_and_torch_and_numpy_are_pinned(
+def test_a_gm_lib_that_is_missing_or_does_not_fit_is_installed_and_torch_torchvision_and_numpy_are_pinned(
     here, where, installs, install
 ):
     out = install(here, installs, where)
     pip = next(line for line in out.splitlines() if line.startswith("PIP"))
     source = f"git+https://github.com/someone/some.course@{where.ref}"
-    assert pip.split("install ")[1] == f'-q "gm-lib @ {source}" torch==9.8+local numpy==9.8+local'
+    assert (
+        pip.split("install ")[1]
+        == f'-q "gm-lib @ {source}" torch==9.8+local torchvision==9.8+local numpy==9.8+local'
+    )
     assert f"gm_lib {installs}, device: cpu, profile: quick" in out
     assert "RESULT NoneType" in out
 
