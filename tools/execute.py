@@ -37,8 +37,8 @@ _sys.addaudithook(_watch)
 # record, from which the status page is made.
 RECORD_CELL = """
 import json, platform, sys
-_loaded = {getattr(module, "__file__", None) for module in [*sys.modules.values()]}
-_used = sorted(_loaded - {None} | _watch("", ()))
+_files = {getattr(module, "__dict__", {}).get("__file__") for module in sys.modules.values()}
+_used = sorted(_files - {None} | _watch("", ()))
 from gm_lib.runtime import device, profile
 _loaded = {name: getattr(sys.modules.get(name), "__version__", None) for name in ("torch", "numpy", "gm_lib")}
 print(json.dumps({
