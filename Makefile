@@ -40,7 +40,7 @@ book: $(READY) notebooks ## execute every chapter and build the site in _build/h
 
 test: $(READY) ## run the unit tests, then every notebook from top to bottom
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest -n $(WORKERS) -m "not site" tests
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest -n $(WORKERS) --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout=300 --timeout=0 notebooks
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest -n $(WORKERS) --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout=900 --timeout=0 notebooks
 
 test-site: $(READY) ## open the built pages in Chromium, with the network off (after: make book)
 	$(PY) -m pytest -m site tests/site

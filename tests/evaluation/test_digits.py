@@ -191,9 +191,8 @@ def test_the_classifier_is_used_in_evaluation_mode_and_left_as_it_was(real, fres
         model.body = nn.Sequential(model.body, nn.BatchNorm1d(24), nn.Dropout(0.5)).train(training)
     model.train(training)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    assert judge_digits(fresh[:60], real, classifier=model) == judge_digits(
-        fresh[:60], real, classifier=model
-    )
+    first, again = (judge_digits(fresh[:60], real, classifier=model) for _ in range(2))
+    assert repr(first) == repr(again)  # one of the numbers is nan, which equals nothing
     assert model.training is training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
