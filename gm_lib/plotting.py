@@ -14,6 +14,8 @@ from typing import Any
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
+import torch.nn.functional as F
 from cycler import cycler
 from matplotlib._pylab_helpers import Gcf
 from matplotlib.figure import Figure
@@ -22,6 +24,7 @@ from torch import Tensor
 
 from gm_lib.files import replace_file
 from gm_lib.training.history import History
+from gm_lib.vision import torchvision
 
 # The colours of Okabe and Ito (2008), which colour-blind readers can tell apart, without the yellow, which is
 # too pale on white. The dashes tell lines apart in grey print.
@@ -250,10 +253,9 @@ def _grid_shape(n: int, rows: int | None, columns: int | None) -> tuple[int, int
 
 def _tile(images: np.ndarray, rows: int, columns: int, room: int = 0) -> np.ndarray:
     """Return the images side by side on white, with ``room`` more white pixels below each row."""
-    height, width = images.shape[1:3]
-    down, right = height + room + _GAP, width + _GAP
-    grid = np.ones((rows * down - _GAP, columns * right - _GAP, *images.shape[3:]), dtype=np.float32)
-    for i, image in enumerate(images):
-        top, left = i // columns * down, i % columns * right
-        grid[top : top + height, left : left + width] = image
-    return grid
+    x = torch.from_numpy(images)
+    x = x.unsqueeze(1) if x.ndim == 3 else x.movedim(-1, 1)
+    # Each image brings the white at its right and below it; white images fill the last row.
+    x = F.pad(x, (0, _GAP, 0, room + _GAP, 0, 0, 0, rows * columns - len(x)), value=1.0)
+    grid = torchvision().utils.make_grid(x, nrow=columns, padding=0)[:, :-_GAP, :-_GAP]
+    return (grid[0] if images.ndim == 3 else grid.movedim(0, -1)).numpy()

@@ -19,8 +19,8 @@ def torchvision() -> ModuleType:
             found = "no torchvision"
         torch = version("torch")
         raise ImportError(
-            f"torchvision cannot be imported ({error}). Here are torch {torch} and {found}, which must fit each "
-            f'other: run python -m pip install --upgrade "torch=={torch}" torchvision, which keeps torch and '
-            "brings the torchvision for it, and restart Python."
+            f"torchvision cannot be imported ({error}). Here are torch {torch} and {found}, which must fit "
+            f'each other: run python -m pip install --upgrade "torch=={torch}" torchvision, which keeps '
+            "torch and brings the torchvision for it, and restart Python."
         ) from error
     return torchvision

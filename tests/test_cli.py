@@ -400,6 +400,13 @@ def test_a_gm_data_that_does_not_exist_is_reported_without_a_traceback(
     assert "GM_DATA is set to 'nowhere', but there is no folder" in refused("train", "vae", "--steps", "1")
 
 
+def test_a_torchvision_that_cannot_be_imported_is_reported_without_a_traceback(
+    mnist: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    assert "torchvision cannot be imported" in refused("train", "vae", "--steps", "1", "--device", "cpu")
+
+
 def test_an_unknown_profile_is_reported_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GM_PROFILE", "quik")
     assert "did you mean 'quick'" in refused("train", "vae", "--data", "digits", "--device", "cpu")

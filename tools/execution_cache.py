@@ -178,7 +178,10 @@ def _data_files() -> Iterator[str]:
     """Yield names and sizes of the data files at hand; when they are read, `gm_lib.data` checks the rest."""
     from gm_lib.data.sources import cache_folder, data_folder
 
-    for folder in filter(None, (data_folder(), cache_folder())):
+    folders = [data_folder()]
+    with contextlib.suppress(FileNotFoundError):  # a user without a home has no cache
+        folders.append(cache_folder())
+    for folder in filter(None, folders):
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 yield f"{path.relative_to(folder).as_posix()} {path.stat().st_size}"

@@ -63,8 +63,8 @@ def cache_folder() -> Path:
 
 
 def offline() -> bool:
-    """Tell whether the environment variable ``GM_OFFLINE`` is 1: no download is then tried."""
-    return os.environ.get("GM_OFFLINE") == "1"
+    """Tell whether the environment variable ``GM_OFFLINE`` is set: no download is then tried."""
+    return os.environ.get("GM_OFFLINE", "") not in ("", "0")
 
 
 def load_files(data_set: DataSet) -> tuple[list[bytes], str]:

@@ -334,7 +334,7 @@ def test_gm_offline_leaves_files_that_are_here_in_use(given: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("value", ["", "0"])
-def test_gm_offline_is_off_unless_it_is_1(
+def test_gm_offline_is_off_where_it_is_empty_or_0(
     value: str, cache: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GM_OFFLINE", value)

@@ -153,7 +153,7 @@ class ToyBook:
         return set(re.findall(r"(\w+): executed in", result.stdout))
 
     def build(self, *options: str) -> subprocess.CompletedProcess[str]:
-        """Build the pages, a warning being an error; ``--all``, as in ``make book``, reads every page anew."""
+        """Build the pages, a warning being an error; ``--all``, as in ``make book``, reads all pages anew."""
         return self._run(
             str(Path(sys.executable).with_name("jupyter-book")),
             *("build", "-W", "-n", "--keep-going", *options, "."),
