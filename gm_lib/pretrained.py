@@ -6,8 +6,6 @@ the one on its card.
 
 import hashlib
 import json
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,7 +27,8 @@ def digit_classifier() -> DigitClassifier:
     On the CPU, in evaluation mode, without gradients for its weights. Raises what :func:`card` raises, and
     ``ValueError`` for weights that are not those of the card.
     """
-    return _load("digit_classifier", DigitClassifier)
+    with torch.device("cpu"):
+        return _load("digit_classifier", DigitClassifier())
 
 
 def digit_gan() -> DCGANGenerator:
@@ -39,7 +38,8 @@ def digit_gan() -> DCGANGenerator:
     in [0, 1]. On the CPU, in evaluation mode, without gradients for its weights. Raises what
     :func:`digit_classifier` raises.
     """
-    return _load("digit_gan", partial(DCGANGenerator, **card("digit_gan")["config"]))
+    with torch.device("cpu"):
+        return _load("digit_gan", DCGANGenerator(**card("digit_gan")["config"]))
 
 
 def card(name: str) -> dict[str, Any]:
@@ -57,8 +57,8 @@ def card(name: str) -> dict[str, Any]:
 _REMEDY = "Install gm_lib again, or make it by python tools/make_pretrained.py in a checkout."
 
 
-def _load(name: str, make: Callable[[], Model]) -> Model:
-    """Put the weights called ``name`` into a model on the CPU, if their SHA-256 is the card's, and freeze it.
+def _load(name: str, model: Model) -> Model:
+    """Put the weights called ``name`` into ``model``, once their SHA-256 is the card's, and freeze it.
 
     Weights stored in half precision to save room become those of the model's own precision.
     """
@@ -73,7 +73,5 @@ def _load(name: str, make: Callable[[], Model]) -> Model:
             f"{path} is not the file that its card describes: its SHA-256 is {found}, expected {expected}. "
             f"{_REMEDY}"
         )
-    with torch.device("cpu"):
-        model = make()
     load_weights(path, model)
     return model.eval().requires_grad_(False)
