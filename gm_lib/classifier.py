@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from gm_lib.data import check_images
-from gm_lib.networks import check_labels
+from gm_lib.networks import check_input, check_labels
 
 NUM_CLASSES = 10
 NUM_FEATURES = 64
@@ -40,10 +40,9 @@ class DigitClassifier(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """Return what the last layer sees, after its ReLU: (n, 64), none negative, for x (n, 1, 28, 28).
 
-        Raises ``ValueError`` for images of another shape.
+        Raises ``ValueError`` for images of another shape or dtype.
         """
-        if x.shape[1:] != (1, 28, 28):
-            raise ValueError(f"the classifier reads images of shape (n, 1, 28, 28), got {tuple(x.shape)}.")
+        check_input(x, (1, 28, 28), self.head.weight, "the classifier")
         return self.body(x)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -58,7 +57,7 @@ class DigitClassifier(nn.Module):
         """Take one gradient step on a batch ``(x, y)``; return mean cross-entropy and accuracy before it."""
         x, y = batch
         logits = self(x)
-        loss = F.cross_entropy(logits, y)
+        loss = F.cross_entropy(logits, y.long())  # which takes no other integers
         optimizers["adam"].zero_grad(set_to_none=True)
         loss.backward()
         optimizers["adam"].step()
@@ -68,7 +67,8 @@ class DigitClassifier(nn.Module):
         """Raise ``ValueError`` or ``TypeError`` unless ``(x, y)`` are images in [0, 1] and their labels."""
         x, y = batch
         check_images(x)
-        check_labels(y, NUM_CLASSES)
+        check_input(x, (1, 28, 28), self.head.weight, "the classifier")
+        check_labels(y, NUM_CLASSES, len(x))
 
 
 def _block(n_in: int, n_out: int, *, kernel: int) -> list[nn.Module]:
@@ -81,5 +81,5 @@ def _block(n_in: int, n_out: int, *, kernel: int) -> list[nn.Module]:
 @torch.no_grad()
 def read_digits(classifier: nn.Module, x: Tensor, *, batch_size: int = 1000) -> Tensor:
     """Return the logits of any number of images (n, 1, 28, 28), on the CPU: (n, 10). Batches save memory."""
-    device = next(classifier.parameters()).device
-    return torch.cat([classifier(part.to(device)).cpu() for part in x.split(batch_size)])
+    like = next(classifier.parameters())
+    return torch.cat([classifier(part.to(like)).cpu() for part in x.split(batch_size)])

@@ -12,7 +12,6 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 from torch.distributions import Distribution
-from torch.nn.functional import one_hot
 
 Cost = Callable[[Tensor], Tensor]
 Family = Callable[[Tensor], Distribution]
@@ -78,7 +77,12 @@ def pathwise_gradient(cost: Cost, distribution: Family, theta: Tensor, *, n: int
 
 
 def gumbel_softmax(
-    logits: Tensor, temperature: float, hard: bool = False, generator: Generator | None = None
+    logits: Tensor,
+    temperature: float | Tensor,
+    hard: bool = False,
+    generator: Generator | None = None,
+    *,
+    dim: int = -1,
 ) -> Tensor:
     """Relaxed one-hot draws softmax((logits + Gumbel noise) / temperature), differentiable in `logits`.
 
@@ -86,19 +90,20 @@ def gumbel_softmax(
     `hard`, the value is the exact one-hot vector of that entry, and the gradient that of the relaxed draw
     (straight-through; biased).
 
-    `logits` has shape (..., K), categories last; so has the result. `generator` must live on its device.
-    Raises ValueError unless the temperature is positive.
+    `logits` has its K categories along `dim`, the last one by default; so has the result. A tensor of
+    temperatures broadcasts to it. `generator` must live on its device.
+    Raises ValueError unless every temperature is positive.
 
     Jang et al. (2017), Maddison et al. (2017).
     """
-    if not temperature > 0:
+    if not bool(torch.as_tensor(temperature > 0).all()):
         raise ValueError(f"the temperature must be positive, got {temperature}.")
     # If E is exponential, -log E is Gumbel: -log(-log u) without the risk of log 0.
     gumbel = -torch.empty_like(logits).exponential_(generator=generator).log()
-    soft = ((logits + gumbel) / temperature).softmax(dim=-1)
+    soft = ((logits + gumbel) / temperature).softmax(dim)
     if not hard:
         return soft
-    corner = one_hot(soft.argmax(dim=-1), soft.shape[-1]).to(soft.dtype)
+    corner = torch.zeros_like(soft).scatter_(dim, soft.argmax(dim, keepdim=True), 1.0)
     # The bracket is exactly zero, so that the value is exactly one-hot.
     return corner + (soft - soft.detach())
 

@@ -3,9 +3,12 @@
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+VALUES_AT_ONCE = 2**22  # how many numbers a decoder puts out at a time, for the memory's sake: 16 MiB
 
 
 def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequential:
@@ -71,14 +74,67 @@ class FromMaps(nn.Module):
         return x.permute(0, 2, 3, 1).flatten(1)
 
 
-def check_labels(y: Tensor | None, num_classes: int) -> None:
-    """Raise ``ValueError`` unless ``y`` holds integer labels in 0 … ``num_classes`` - 1. Reads the values."""
+def check_labels(y: Tensor | None, num_classes: int, n: int | None = None) -> None:
+    """Raise ``ValueError`` unless ``y`` holds integer labels in 0 … ``num_classes`` - 1. Reads the values.
+
+    With ``n`` its shape must be (n,). ``TypeError`` for what is no tensor.
+    """
     if y is None:
         raise ValueError(f"labels are needed: one integer in 0 … {num_classes - 1} per example.")
+    if not isinstance(y, Tensor):
+        raise TypeError(f"labels must be a torch.Tensor, not {type(y).__name__}; torch.as_tensor may help.")
+    if n is not None and y.shape != (n,):
+        hint = ""
+        if y.shape == (n, 1):
+            hint = " y.squeeze(1) makes it so."
+        elif y.shape == (n, num_classes):
+            hint = " y.argmax(1) undoes one-hot coding."
+        raise ValueError(f"labels must have the shape (n,), here ({n},), got {tuple(y.shape)}.{hint}")
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise ValueError(f"labels must be integers (torch.int64), got {y.dtype}.")
     if y.numel() and not (int(y.min()) >= 0 and int(y.max()) < num_classes):
         raise ValueError(f"labels must lie in 0 … {num_classes - 1}, got {int(y.min())} … {int(y.max())}.")
+
+
+def labels_of(y: Any, n: int, num_classes: int, device: torch.device) -> Tensor | None:
+    """Return the labels of ``n`` examples to be drawn, a tensor, array or list, on ``device``: (n,).
+
+    None where there are no classes, or no labels. Raises ``ValueError`` for another number of them.
+    """
+    if y is None or not num_classes:
+        return None
+    labels = torch.as_tensor(y, device=device)
+    if labels.shape != (n,):
+        hint = f" torch.full(({n},), y) gives all the same." if labels.ndim == 0 else ""
+        raise ValueError(f"sampling {n} examples needs {n} labels, got shape {tuple(labels.shape)}.{hint}")
+    return labels
+
+
+def check_input(x: Tensor, shape: tuple[int, ...], weight: Any, who: str) -> None:
+    """Raise unless ``x`` is a tensor (n, *shape) of the dtype of ``weight``; ``who`` expects it.
+
+    ``TypeError`` for what is no tensor, ``ValueError`` for another shape or dtype. Reads no values.
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{who} expects a torch.Tensor, not {type(x).__name__}; torch.as_tensor may help.")
+    if x.shape[1:] != shape:
+        expected = ", ".join(map(str, shape))
+        alone = " x[None] makes a batch of one." if x.shape == shape else ""
+        raise ValueError(f"{who} expects x of shape (n, {expected}), got {tuple(x.shape)}.{alone}")
+    if x.dtype != weight.dtype:
+        raise ValueError(
+            f"{who} computes in {weight.dtype}, and x is {x.dtype}: convert it with x.to({weight.dtype})."
+        )
+
+
+def require(part: Any, role: str, **needed: str) -> None:
+    """Raise ``TypeError`` for the first attribute that ``part`` lacks; ``needed`` says what each means."""
+    for name, meaning in needed.items():
+        if not hasattr(part, name):
+            raise TypeError(
+                f"the {role}, {type(part).__name__}, has no attribute {name!r}: {meaning}. Set it in its "
+                "constructor."
+            )
 
 
 def one_hot(y: Tensor, num_classes: int) -> Tensor:

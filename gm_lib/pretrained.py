@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from torch import nn
 
 from gm_lib.choose import choose
@@ -26,7 +27,8 @@ def digit_classifier() -> DigitClassifier:
     On the CPU, in evaluation mode, without gradients for its weights. Raises what :func:`card` raises, and
     ``ValueError`` for weights that are not those of the card.
     """
-    return _load("digit_classifier", DigitClassifier())
+    with torch.device("cpu"):
+        return _load("digit_classifier", DigitClassifier())
 
 
 def digit_gan() -> DCGANGenerator:
@@ -36,7 +38,8 @@ def digit_gan() -> DCGANGenerator:
     in [0, 1]. On the CPU, in evaluation mode, without gradients for its weights. Raises what
     :func:`digit_classifier` raises.
     """
-    return _load("digit_gan", DCGANGenerator(**card("digit_gan")["config"]))
+    with torch.device("cpu"):
+        return _load("digit_gan", DCGANGenerator(**card("digit_gan")["config"]))
 
 
 def card(name: str) -> dict[str, Any]:

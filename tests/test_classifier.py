@@ -91,3 +91,13 @@ def test_a_bias_before_a_batch_norm_would_do_nothing(classifier):
     before = [m for m in classifier.body if isinstance(m, (nn.Conv2d, nn.Linear))]
     assert len(norms) == len(before) == 4
     assert all(module.bias is None for module in before)
+
+
+def test_labels_of_any_integer_type_teach_the_same():
+    terms = []
+    for dtype in (torch.int64, torch.int32, torch.uint8):
+        torch.manual_seed(0)
+        model, batch = DigitClassifier(), (torch.rand(8, 1, 28, 28), torch.arange(8).to(dtype))
+        model.check(batch)
+        terms.append(model.update(batch, model.optimizers(), 1))
+    assert terms[0] == terms[1] == terms[2]

@@ -234,3 +234,26 @@ def test_a_generator_makes_gumbel_softmax_repeatable_and_leaves_the_global_state
 def test_a_temperature_that_is_not_positive_is_refused(temperature):
     with pytest.raises(ValueError, match="temperature must be positive"):
         gumbel_softmax(LOGITS, temperature)
+
+
+def test_gumbel_softmax_takes_its_categories_along_any_dimension():
+    logits = torch.randn(3, 5, 4)
+    for hard in (False, True):
+        along, last = (
+            gumbel_softmax(x, 0.7, hard, dim=dim).sum(dim)
+            for x, dim in ((logits, 1), (logits.movedim(1, -1), -1))
+        )
+        torch.testing.assert_close(along, torch.ones(3, 4))
+        torch.testing.assert_close(last, torch.ones(3, 4))
+    draws = gumbel_softmax(torch.tensor([[0.0, 0.0], [50.0, -50.0]]), 0.1, hard=True, dim=0)
+    assert draws.tolist() == [[0.0, 1.0], [1.0, 0.0]]
+
+
+def test_gumbel_softmax_takes_a_tensor_of_temperatures_and_refuses_one_that_is_not_positive():
+    logits, temperature = torch.randn(2, 5), torch.tensor([[0.1], [3.0]])
+    both = gumbel_softmax(logits, temperature, generator=torch.Generator().manual_seed(0))
+    for row, t in enumerate((0.1, 3.0)):
+        alone = gumbel_softmax(logits, t, generator=torch.Generator().manual_seed(0))
+        torch.testing.assert_close(both[row], alone[row])
+    with pytest.raises(ValueError, match="temperature must be positive"):
+        gumbel_softmax(logits, torch.tensor([[0.1], [0.0]]))

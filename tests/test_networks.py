@@ -91,3 +91,22 @@ def test_batch_norm_comes_before_the_nonlinearity_and_takes_the_place_of_the_bia
     assert [type(layer) for layer in conv_down(2, 5, batch_norm=False)] == [nn.Conv2d, nn.LeakyReLU]
     assert conv_down(2, 5, batch_norm=False)[0].bias is not None
     assert conv_up(2, 5)[0].bias is None
+
+
+@pytest.mark.parametrize(
+    ("y", "error", "message"),
+    [
+        (torch.zeros(4, 1, dtype=torch.long), ValueError, r"here \(4,\), got \(4, 1\)\. y\.squeeze\(1\)"),
+        (torch.eye(10)[:4], ValueError, r"got \(4, 10\)\. y\.argmax\(1\) undoes one-hot"),
+        (torch.zeros(3, dtype=torch.long), ValueError, r"here \(4,\), got \(3,\)\.$"),
+        ([0, 1, 2, 3], TypeError, r"labels must be a torch\.Tensor, not list"),
+    ],
+)
+def test_labels_in_another_form_are_refused_with_what_makes_them_right(y, error, message):
+    with pytest.raises(error, match=message):
+        check_labels(y, 10, 4)
+
+
+def test_labels_of_any_integer_type_are_labels():
+    for dtype in (torch.uint8, torch.int32, torch.int64):
+        check_labels(torch.arange(4).to(dtype), 10, 4)

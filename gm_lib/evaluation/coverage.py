@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.distributions import Binomial, Distribution, MixtureSameFamily
 
 from gm_lib.data import check_images
+from gm_lib.evaluation.estimates import as_tensor
 from gm_lib.evaluation.models import Model, batches_for, evaluating
 
 CONFIDENT = 0.9  # the least probability at which the classifier's reading of a digit counts
@@ -52,7 +54,7 @@ class ModeReport:
         return "\n".join(lines)
 
 
-def mode_coverage(samples: Tensor, mixture: Distribution, *, radius: float = 3.0) -> ModeReport:
+def mode_coverage(samples: Tensor | ArrayLike, mixture: Distribution, *, radius: float = 3.0) -> ModeReport:
     """Judge samples (n, d) of a mixture of Gaussians whose modes lie apart, like ``toy("gaussian_grid")``.
 
     ``mixture``: a ``MixtureSameFamily`` of Gaussians that are independent in each dimension. A sample is good
@@ -67,26 +69,23 @@ def mode_coverage(samples: Tensor, mixture: Distribution, *, radius: float = 3.0
             f"modes are known of one MixtureSameFamily of Gaussians, not of {type(mixture).__name__}: "
             "gm_lib.data.toy('gaussian_grid') is one."
         )
-    centres = mixture.component_distribution.mean  # (modes, d)
-    if samples.ndim != 2 or samples.shape[1] != centres.shape[-1] or len(samples) == 0:
+    centres = mixture.component_distribution.mean.cpu().double()  # (modes, d)
+    points = as_tensor(samples).cpu().double()
+    if points.ndim != 2 or points.shape[1] != centres.shape[-1] or len(points) == 0:
         raise ValueError(
-            f"samples of this mixture have the shape (n, {centres.shape[-1]}), got {tuple(samples.shape)}."
+            f"samples of this mixture have the shape (n, {centres.shape[-1]}), got {tuple(points.shape)}."
         )
-    if not samples.isfinite().all():
+    if not points.isfinite().all():
         raise ValueError("the samples hold NaN or infinite values.")
-    scale = mixture.component_distribution.stddev.double()
-    points = samples.detach().cpu().double()
+    scale = mixture.component_distribution.stddev.cpu().double()
     # In units of each mode's own standard deviations.
     distance = torch.stack(
-        [
-            ((points - centre) / sigma).norm(dim=1)
-            for centre, sigma in zip(centres.double(), scale, strict=True)
-        ]
+        [((points - centre) / sigma).norm(dim=1) for centre, sigma in zip(centres, scale, strict=True)]
     )
     nearest = distance.min(0)
     good = nearest.values <= radius
-    chi2 = torch.special.gammainc(torch.tensor(centres.shape[-1] / 2), torch.tensor(radius**2 / 2).double())
-    p = mixture.mixture_distribution.probs
+    chi2 = torch.special.gammainc(*centres.new_tensor([centres.shape[-1] / 2, radius**2 / 2]))
+    p = mixture.mixture_distribution.probs.cpu()
     return _report(nearest.indices, good, good, p, chi2.item())
 
 
@@ -106,7 +105,7 @@ def stacked_mode_coverage(
     check_images(samples)
     if samples.shape[1:] != (3, 28, 28):
         raise ValueError(f"stacked digits have the shape (n, 3, 28, 28), got {tuple(samples.shape)}.")
-    p = torch.full((1_000,), 1e-3) if weights is None else weights.detach().cpu()
+    p = torch.full((1_000,), 1e-3, device="cpu") if weights is None else as_tensor(weights).cpu()
     if p.shape != (1_000,) or not (p >= 0).all() or not math.isclose(p.sum().item(), 1, rel_tol=1e-6):
         raise ValueError("weights must be 1,000 proportions, none negative, that add up to 1.")
     if classifier is None:
@@ -118,7 +117,7 @@ def stacked_mode_coverage(
             classifier(x).cpu() for x, _ in batches_for(classifier, samples.flatten(0, 1)[:, None], size=500)
         ]
     probability, digit = torch.cat(logits).double().softmax(1).max(1)
-    mode = digit.unflatten(0, (-1, 3)) @ torch.tensor([100, 10, 1])
+    mode = digit.unflatten(0, (-1, 3)) @ digit.new_tensor([100, 10, 1])
     confident = (probability >= CONFIDENT).unflatten(0, (-1, 3)).all(1)
     return _report(mode, confident, torch.ones_like(confident), p, None)
 
@@ -135,7 +134,7 @@ def expected_histogram_kl(n: int, p: Tensor) -> float:
     A count is binomial, so it is exactly Σ_k E[c/n · log(c / n p_k)] with c ~ B(n, p_k). It is about
     (modes - 1) / 2n as soon as n is much larger than the number of modes.
     """
-    c = torch.arange(1, n + 1, dtype=torch.float64)
+    c = torch.arange(1, n + 1, dtype=torch.float64, device=p.device)
     total = 0.0
     for value, times in zip(*p.double().unique(return_counts=True), strict=True):
         if value > 0:

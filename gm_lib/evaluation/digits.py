@@ -120,9 +120,9 @@ def judge_digits(
         )  # here, for it needs a file that only this default needs
 
         classifier = digit_classifier()
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
     count = min(len(samples), len(real) // 2)
-    judged = torch.randperm(len(samples), generator=generator)[:count]
+    judged = torch.randperm(len(samples), generator=generator, device="cpu")[:count]
     ours, ours_read = _look(classifier, samples[judged.to(samples.device)])
     theirs, theirs_read = _look(classifier, real)
     needed = ours.shape[1] + 1
@@ -131,7 +131,8 @@ def judge_digits(
             f"judging digits by {needed - 1} features needs at least {needed} samples and {2 * needed} real "
             f"images, or their covariances lack in rank; got {len(samples)} and {len(real)}."
         )
-    held_out, reference = theirs[torch.randperm(len(real), generator=generator)].tensor_split([count])
+    shuffled = theirs[torch.randperm(len(real), generator=generator, device="cpu")]
+    held_out, reference = shuffled.tensor_split([count])
     confident, confident_real = (read.any(1).double().mean().item() for read in (ours_read, theirs_read))
     shares = ours_read.double().mean(0)
     kernel = kernel_distance(reference, ours)

@@ -1,23 +1,24 @@
 """How far are generated examples from real ones? Distances between two clouds of features.
 
 Every function takes feature matrices, (n, d) for the real and (m, d) for the generated examples, one row per
-example, on any device and of any floating-point dtype. All arithmetic is in float64 on the CPU, and nothing
-here is random. A distance means little without the two sample counts, what the features are, and what other
-real examples score in place of the generated ones.
+example: tensors on any device, arrays or lists, of any real dtype. All arithmetic is in float64 on the CPU,
+and nothing here is random. A distance means little without the two sample counts, what the features are, and
+what other real examples score in place of the generated ones.
 """
 
 import math
 from typing import NamedTuple
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
-from gm_lib.evaluation.estimates import Estimate
+from gm_lib.evaluation.estimates import Estimate, as_tensor
 
 _ROWS = 500  # of a matrix of all pairs that are in memory at a time
 
 
-def frechet_distance(real: Tensor, generated: Tensor) -> float:
+def frechet_distance(real: Tensor | ArrayLike, generated: Tensor | ArrayLike) -> float:
     """Fréchet distance between the Gaussians fitted to two clouds of features. Heusel et al. 2017.
 
     With means μ and covariances Σ (n - 1 in the denominator) it is
@@ -52,7 +53,7 @@ def frechet_distance(real: Tensor, generated: Tensor) -> float:
     return max(0.0, distance.item())  # equal clouds may differ by rounding
 
 
-def kernel_distance(real: Tensor, generated: Tensor) -> Estimate:
+def kernel_distance(real: Tensor | ArrayLike, generated: Tensor | ArrayLike) -> Estimate:
     """Squared maximum mean discrepancy with the kernel (x·y/d + 1)³: the *kernel distance*, unbiased.
 
     Bińkowski et al. 2018: k̄(x, x') + k̄(y, y') - 2 k̄(x, y), each mean over all pairs of different
@@ -99,7 +100,7 @@ class PrecisionRecall(NamedTuple):
     """The share of real examples that lie where generated ones do: diversity."""
 
 
-def precision_recall(real: Tensor, generated: Tensor, k: int = 3) -> PrecisionRecall:
+def precision_recall(real: Tensor | ArrayLike, generated: Tensor | ArrayLike, k: int = 3) -> PrecisionRecall:
     """Improved precision and recall. Kynkäänniemi et al. 2019.
 
     A cloud covers the balls around its examples that reach to the k-th nearest *other* example of the cloud.
@@ -123,7 +124,7 @@ def precision_recall(real: Tensor, generated: Tensor, k: int = 3) -> PrecisionRe
     # Wider than the rounding of features in float32: a network may give equal images nearly equal ones.
     tolerance = 1e-12 * max(x.square().sum(1).max(), y.square().sum(1).max()).item()
     reach_x, reach_y = (_squared_reach(cloud, k) + tolerance for cloud in (x, y))
-    inside_x = torch.zeros(len(y), dtype=torch.bool)
+    inside_x = torch.zeros(len(y), dtype=torch.bool, device="cpu")
     inside_y = []
     for rows, reach in zip(x.split(_ROWS), reach_x.split(_ROWS), strict=True):
         distance = _squared_distances(rows, y)
@@ -152,17 +153,18 @@ def _kernel_to_itself(x: Tensor) -> Tensor:
 
 def _kernel_sums(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Sum (x·y/d + 1)³ over all y for each x, (n,), and over all x for each y, (m,)."""
-    over_y, over_x = [], torch.zeros(len(y), dtype=torch.float64)
+    over_y, over_x = [], torch.zeros_like(y[:, 0])
     for rows in x.split(_ROWS):
-        root = torch.addmm(torch.ones(()).double(), rows, y.T, alpha=1 / x.shape[1])
+        root = torch.addmm(rows.new_ones(()), rows, y.T, alpha=1 / x.shape[1])
         kernel = (root * root).mul_(root)
         over_y.append(kernel.sum(1))
         over_x += kernel.sum(0)
     return torch.cat(over_y), over_x
 
 
-def _matrices(real: Tensor, generated: Tensor) -> tuple[Tensor, Tensor]:
+def _matrices(real: Tensor | ArrayLike, generated: Tensor | ArrayLike) -> tuple[Tensor, Tensor]:
     """Return both as float64 on the CPU, having seen that they are finite matrices with the same columns."""
+    real, generated = as_tensor(real), as_tensor(generated)
     for name, cloud in (("real", real), ("generated", generated)):
         if cloud.ndim != 2 or cloud.shape[1] == 0:
             raise ValueError(
@@ -176,4 +178,4 @@ def _matrices(real: Tensor, generated: Tensor) -> tuple[Tensor, Tensor]:
             f"real examples have {real.shape[1]} features and generated ones {generated.shape[1]}: take both "
             "from the same classifier."
         )
-    return real.detach().cpu().double(), generated.detach().cpu().double()
+    return real.cpu().double(), generated.cpu().double()

@@ -87,6 +87,21 @@ def assert_unbiased(
     )
 
 
+def as_tensor(values: Tensor | ArrayLike) -> Tensor:
+    """Return a tensor, array or nested lists of numbers as a tensor without a graph.
+
+    A tensor stays on its device, and all else comes to be on the CPU, whatever the default device. Raises
+    ``TypeError`` for what holds no numbers.
+    """
+    if isinstance(values, Tensor):
+        return values.detach()
+    try:
+        return torch.as_tensor(np.asarray(values), device="cpu")
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"numbers are needed, a tensor, array or list, not {type(values).__name__}."
+        ) from error
+
+
 def _draws(values: Tensor | ArrayLike) -> Tensor:
-    tensor = values.detach().cpu() if isinstance(values, Tensor) else torch.tensor(np.asarray(values))
-    return tensor.to(torch.float64)
+    return as_tensor(values).cpu().to(torch.float64)

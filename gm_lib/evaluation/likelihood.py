@@ -1,7 +1,11 @@
 """How likely does a model with hidden variables find the data? Bounds per example, in nats.
 
 A model is known here by what it can do: ``elbo(x, y)`` to (n,), ``log_weights(x, y, k=…, generator=…)`` to
-(k, n), ``encode(x, y)`` to a distribution of shape (n, latent_dim).
+(k, n), ``encode(x, y)`` to a distribution of shape (n, latent_dim). If it has ``check((x, y))``, data that it
+could not have been trained on is refused. ``values_per_draw``, the numbers that its decoder puts out for one
+example and one z, decides how many are looked at at a time; without it they are as many as x has values.
+
+Data may be tensors, arrays or lists, and are converted to the model's dtype.
 """
 
 from __future__ import annotations
@@ -15,7 +19,8 @@ from torch import Generator, Tensor
 from tqdm.auto import tqdm
 
 from gm_lib.evaluation.estimates import Estimate, estimate
-from gm_lib.evaluation.models import Model, batches_for, device_of, evaluating
+from gm_lib.evaluation.models import Model, batches_for, data_for, device_of, evaluating
+from gm_lib.networks import VALUES_AT_ONCE
 from gm_lib.runtime import forked_rng
 
 
@@ -49,19 +54,19 @@ def log_likelihood(
 ) -> LikelihoodEstimate:
     """Bound log p(x) from below with k importance-weighted draws per example. Burda et al. 2016, equation 8.
 
-    Exactly k weights are drawn for each example, ``batch_size`` examples and at most ``chunk`` draws at a
-    time, and merged exactly in float64, so memory does not grow with k. ``x``: (n, *event_shape),
-    ``y``: (n,). The mean is a lower bound of the mean log p(x): report it with k, and with the kind of data.
+    Exactly k weights are drawn for each example, at most ``batch_size`` examples and ``chunk`` draws at a
+    time, fewer where the decoder puts out many numbers, and merged exactly in float64: of a draw only its
+    weight is kept. ``x``: (n, *event_shape), ``y``: (n,). The mean is a lower bound of the mean log p(x):
+    report it with k, and with the kind of data.
 
-    Raises ``ValueError`` for k < 1 or no data.
+    Raises ``ValueError`` for k < 1, no data, or data that the model's ``check`` refuses.
     """
 
     def bound(x: Tensor, y: Tensor | None, generator: Generator) -> Tensor:
-        total = torch.full((len(x),), -math.inf, dtype=torch.float64)
-        for drawn in range(0, k, chunk):
-            log_w = model.log_weights(x, y, k=min(chunk, k - drawn), generator=generator)
-            total = torch.logaddexp(total, log_w.cpu().double().logsumexp(0))
-        return total - math.log(k)
+        step = max(1, min(chunk, VALUES_AT_ONCE // (len(x) * _values_per_draw(model, x))))
+        counts = [min(step, k - drawn) for drawn in range(0, k, step)]
+        log_w = [model.log_weights(x, y, k=count, generator=generator) for count in counts]
+        return torch.cat(log_w).cpu().double().logsumexp(0) - math.log(k)  # one wait for the device
 
     return _per_example(bound, model, x, y, k, batch_size, seed, progress, "log-likelihood")
 
@@ -83,7 +88,7 @@ def negative_elbo(
     """
 
     def bound(x: Tensor, y: Tensor | None, generator: Generator) -> Tensor:
-        return -torch.stack([model.elbo(x, y).cpu().double() for _ in range(k)]).mean(0)
+        return -torch.stack([model.elbo(x, y) for _ in range(k)]).cpu().double().mean(0)
 
     return _per_example(bound, model, x, y, k, batch_size, seed, progress, "-ELBO")
 
@@ -124,8 +129,9 @@ def active_units(model: Model, x: Tensor, y: Tensor | None = None, *, threshold:
     """Measure how far the mean of q(z | x) moves over the data, Cov_x(E[z | x]), in each latent dimension.
 
     A dimension is active above ``threshold`` (Burda et al. 2016, section 5.2, with their 10⁻²).
-    Raises ``ValueError`` for fewer than two examples.
+    Raises ``ValueError`` for fewer than two examples, or data that the model's ``check`` refuses.
     """
+    x, y = data_for(model, x, y)
     if len(x) < 2:
         raise ValueError(
             f"active units are a variance over the data: at least 2 examples are needed, got {len(x)}."
@@ -151,6 +157,8 @@ def _per_example(
         raise ValueError(f"k is the number of draws per example and must be at least 1, got {k}.")
     if len(x) == 0:
         raise ValueError("there is no data to evaluate: x has no examples.")
+    x, y = data_for(model, x, y)
+    batch_size = max(1, min(batch_size, VALUES_AT_ONCE // _values_per_draw(model, x)))
     with evaluating(model), forked_rng(seed):
         generator = Generator(device=device_of(model)).manual_seed(seed)
         batches = tqdm(
@@ -160,3 +168,8 @@ def _per_example(
     single = Estimate(values.mean().item(), math.nan, 1)
     result = estimate(values) if len(values) > 1 else single
     return LikelihoodEstimate(values, k, result.mean, result.standard_error)
+
+
+def _values_per_draw(model: Model, x: Tensor) -> int:
+    """Return how many numbers the model computes for one example and one z."""
+    return getattr(model, "values_per_draw", x[0].numel())

@@ -1,4 +1,4 @@
-"""How a model is looked at: batch by batch on its own device, in evaluation mode, without gradients."""
+"""How a model is looked at: data of its own kind, batch by batch on its own device, without gradients."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,18 +8,35 @@ import torch
 from torch import Tensor
 
 from gm_lib import networks
+from gm_lib.evaluation.estimates import as_tensor
 
 Model: TypeAlias = Any  # an nn.Module, known by what it can do
+
+
+def data_for(model: Model, x: Any, y: Any = None) -> tuple[Tensor, Tensor | None]:
+    """Return ``x`` and ``y``, tensors, arrays or lists, as tensors that the model takes, or refuse them.
+
+    ``x`` gets the model's dtype. Raises what the model's own ``check((x, y))`` does, if it has one, as
+    ``gm_lib.training.fit`` would.
+    """
+    x, y = as_tensor(x), None if y is None else as_tensor(y)
+    if x.is_floating_point():
+        x = x.to(dtype_of(model, x))
+    if y is not None and len(y) != len(x):
+        raise ValueError(f"there are {len(x)} examples but {len(y)} labels.")
+    if hasattr(model, "check"):
+        model.check((x, y))
+    return x, y
 
 
 def batches_for(
     model: Model, x: Tensor, y: Tensor | None = None, *, size: int
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Yield ``x`` (n, ...) and ``y`` (n,) in order, ``size`` examples at a time, on the model's device."""
-    device = device_of(model)
+    """Yield ``x`` (n, ...) and ``y`` (n,) in order, ``size`` at a time, with the model's device and dtype."""
+    device, dtype = device_of(model), dtype_of(model, x)
     for start in range(0, len(x), size):
         labels = None if y is None else y[start : start + size].to(device)
-        yield x[start : start + size].to(device), labels
+        yield x[start : start + size].to(device, dtype), labels
 
 
 @contextmanager
@@ -32,3 +49,8 @@ def evaluating(model: Model) -> Iterator[None]:
 def device_of(model: Model) -> torch.device:
     """Return the device of the model's parameters; the CPU for a model that has none."""
     return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
+def dtype_of(model: Model, x: Tensor) -> torch.dtype:
+    """Return the dtype of the model's parameters; that of ``x`` for a model that has none."""
+    return next((p.dtype for p in model.parameters()), x.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 import numbers
@@ -31,6 +32,8 @@ def expect(condition: Any, message: str) -> None:
 def call(answer: Any, /, *args: Any, **kwargs: Any) -> Any:
     """Return the student's ``answer(*args, **kwargs)``.
 
+    What NumPy made comes back as a tensor, on the CPU, so that checks judge numbers and not their type.
+
     Raises ``Wrong`` when the answer cannot be called, or not with these arguments; when it raises, naming the
     exception, the student's line and the arguments; when it returns None or changes a tensor given to it.
     Raises ``NotAttempted`` when it is a stub.
@@ -55,11 +58,13 @@ def call(answer: Any, /, *args: Any, **kwargs: Any) -> Any:
         if arguments[name]._version != version:
             raise Wrong(f"your code changes its argument {name} in place. Make a new tensor instead.")
     _refuse_nothing(result, "the result")
-    return result
+    return _without_numpy(result)
 
 
-def number(value: Any, name: str = "your answer") -> float:
-    """Return ``value``, a finite Python or NumPy number or a tensor or array with one element, as a float.
+def number(value: Any, name: str = "your answer", *, finite: bool = True) -> float:
+    """Return ``value``, a Python or NumPy number or a tensor or array with one element, as a float.
+
+    It must be finite unless ``finite`` is false.
 
     Raises ``Wrong`` when it is anything else, calling it ``name``.
     """
@@ -68,7 +73,7 @@ def number(value: Any, name: str = "your answer") -> float:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise Wrong(f"{name} should be a number, and is {describe(value)}.")
-    if not math.isfinite(value):
+    if finite and not math.isfinite(value):
         raise Wrong(f"{name} is {float(value)}, not a finite number.")
     return float(value)
 
@@ -170,6 +175,16 @@ def _plain(item: Any) -> str:
 def _short(value: Any, limit: int = 60) -> str:
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _without_numpy(value: Any) -> Any:
+    """Return arrays and numbers of NumPy as tensors on the CPU, also within tuples and lists."""
+    if type(value) in (tuple, list):
+        return type(value)(map(_without_numpy, value))
+    if isinstance(value, np.ndarray | np.number):
+        with contextlib.suppress(TypeError, ValueError):  # texts and the like stay what they are
+            return torch.as_tensor(np.array(value), device="cpu")
+    return value
 
 
 def _doubles(*values: Any) -> list[torch.Tensor]:

@@ -183,12 +183,11 @@ def _kl_of_tables(answer: Any) -> str:
     expect(
         is_close(found, _kl(p_zero, q)), f"for p = (0.5, 0.5, 0) it should be {_kl(p_zero, q):.4f}: {rest}"
     )
-    found = call(answer, q, p_zero)
-    value = found.item() if isinstance(found, Tensor) and found.numel() == 1 else found
+    found = number(call(answer, q, p_zero), "KL(p || q)", finite=False)
     expect(
-        isinstance(value, float) and value == math.inf,
+        found == math.inf,
         "what happens under p and is impossible under q must cost infinitely much; your result is "
-        f"{describe(found)}. A small constant inside the logarithm only hides it.",
+        f"{found:.4g}. A small constant inside the logarithm only hides it.",
     )
     both = call(answer, p_zero, torch.tensor([0.25, 0.75, 0.0]))
     expect(
@@ -362,7 +361,7 @@ def _judges_bound(answer: Any) -> str:
         },
     )
     result = call(answer, torch.tensor([-200.0]), torch.tensor([200.0]))
-    value = result.item() if isinstance(result, Tensor) else result
+    value = number(result, "the bound", finite=False)
     expect(
         is_close(value, log2 - 200.0),
         "right for moderate logits, wrong for large ones: a judge who is sure (logits of ∓200) and wrong "

@@ -71,7 +71,7 @@ def _losses(answer: Any) -> str:
         ("pay_generator", call(of_generator, big), torch.tensor([200.0, 0.0])),
     ):
         expect(
-            isinstance(value, Tensor) and is_close(value, right),
+            is_close(tensor(value, shape=(2,), name=f"the result of {name}"), right),
             f"{name} is right for moderate logits and wrong for large ones: at a logit of 200 on the wrong "
             "side an example costs 200. log(sigmoid(...)) runs out of digits, and a small constant inside "
             "only hides it. Work with the logits: softplus.",
@@ -403,10 +403,12 @@ def _sample(answer: Any) -> str:
     "13.6",
     "Walking on a sphere",
     hints=(
-        "First the angle ω between the two: its cosine is a·b / (|a| |b|), row by row.",
-        "F.cosine_similarity(a, b, dim=1).acos() gives ω, shape (n,). It needs a second dimension before it "
-        "can multiply (n, d).",
-        "(((1 - t) * omega).sin() * a + (t * omega).sin() * b) / omega.sin(), with omega of shape (n, 1).",
+        "First the angle ω: u = F.normalize(a, dim=1) and v likewise, then 2 atan2(|u - v|, |u + v|), row by "
+        "row.",
+        "(u - v).norm(dim=1, keepdim=True) has the shape (n, 1), and so has ω: it can multiply (n, d). Where "
+        "sin ω is nearly zero the formula divides 0 by 0; torch.where chooses the straight line there.",
+        "torch.where(omega < 1e-3, (1 - t) * a + t * b, arc), where arc is "
+        "(((1 - t) * omega).sin() * a + (t * omega).sin() * b) / omega.sin().",
     ),
 )
 def _slerp(answer: Any) -> str:
@@ -456,6 +458,13 @@ def _slerp(answer: Any) -> str:
     expect(
         is_close(ends[0], a) and is_close(ends[1], b), "at t = 0 it should be a, and at t = 1 it should be b."
     )
+    z = torch.randn(50, 32)
+    for other, how in ((z.clone(), "equal"), (z + 1e-6 * torch.randn(50, 32), "nearly equal")):
+        expect(
+            is_close(call(answer, z, other, t), z),
+            f"right for ends that lie apart, wrong for {how} ones: a cosine is rounded, acos makes NaN "
+            "of one above 1, and sin ω may be 0. Take ω from atan2, and the straight line where ω is tiny.",
+        )
     return f"Half-way between draws in 32 dimensions it stays near √32 = {math.sqrt(32):.2f}."
 
 

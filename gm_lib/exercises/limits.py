@@ -22,13 +22,13 @@ class OutOfTime(BaseException):
 
 @contextlib.contextmanager
 def undisturbed(seed: int) -> Iterator[None]:
-    """Fix random state, default dtype and gradient mode inside; afterwards they are what they were.
+    """Fix random state, default dtype and device, gradient mode inside; then they are what they were.
 
     The number of threads is restored too.
     """
     dtype, gradients, threads = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
     try:
-        with forked_rng(seed):
+        with forked_rng(seed), _on_the_cpu():
             torch.set_default_dtype(torch.float32)
             torch.set_grad_enabled(True)
             yield
@@ -37,6 +37,12 @@ def undisturbed(seed: int) -> Iterator[None]:
         torch.set_grad_enabled(gradients)
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
+
+
+def _on_the_cpu() -> contextlib.AbstractContextManager[Any]:
+    """Return the context in which new tensors are on the CPU; it costs something only where they were not."""
+    elsewhere = torch.get_default_device().type != "cpu"
+    return torch.device("cpu") if elsewhere else contextlib.nullcontext()
 
 
 def within(seconds: float, work: Callable[[], Any]) -> Any:

@@ -1,7 +1,8 @@
 """What each player of the game pays, per example and on logits: D(x) = sigmoid(logit).
 
-Both functions of a :class:`Loss` take the logits of real and of generated examples, (n,) each, and return
-(n,). Whoever pays less plays better; the mean over the batch is taken where the loss is used.
+The discriminator's loss is a function of the logits of real and of generated examples, (n,) each, the
+generator's one of the logits of what it made; both return (n,). Whoever pays less plays better; the mean over
+the batch is taken where the loss is used.
 ``softplus(-t)`` is -log sigmoid(t), and stays exact where the sigmoid has rounded to 0 or 1.
 """
 
@@ -11,15 +12,13 @@ from typing import NamedTuple
 from torch import Tensor
 from torch.nn.functional import softplus
 
-PlayerLoss = Callable[[Tensor, Tensor], Tensor]
-
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """Return -log D(x) - log(1 - D(G(z))): minus the value of the game. Goodfellow et al. 2014, eq. 1."""
     return softplus(-real_logits) + softplus(fake_logits)
 
 
-def minimax_generator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+def minimax_generator_loss(fake_logits: Tensor) -> Tensor:
     """Return log(1 - D(G(z))), the generator's part of the same value. Goodfellow et al. 2014, eq. 1.
 
     Its gradient with respect to the logit is -D(G(z)): it vanishes where the discriminator is sure.
@@ -27,7 +26,7 @@ def minimax_generator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     return -softplus(fake_logits)
 
 
-def non_saturating_generator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+def non_saturating_generator_loss(fake_logits: Tensor) -> Tensor:
     """Return -log D(G(z)). Goodfellow et al. 2014, section 3.
 
     Its gradient with respect to the logit is -(1 - D(G(z))): largest where the discriminator is sure.
@@ -36,10 +35,10 @@ def non_saturating_generator_loss(real_logits: Tensor, fake_logits: Tensor) -> T
 
 
 class Loss(NamedTuple):
-    """The two players' losses, each a function of (real_logits, fake_logits), all of shape (n,)."""
+    """The two players' losses, of (real_logits, fake_logits) and of (fake_logits), all of shape (n,)."""
 
-    discriminator: PlayerLoss
-    generator: PlayerLoss
+    discriminator: Callable[[Tensor, Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor]
 
 
 LOSSES: dict[str, Loss] = {

@@ -11,11 +11,10 @@ from torch import Generator, Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from gm_lib.choose import choose
-from gm_lib.data import check_images
 from gm_lib.gan.losses import LOSSES, Loss
-from gm_lib.gan.networks import DCGANDiscriminator, DCGANGenerator
+from gm_lib.gan.networks import DCGANDiscriminator, DCGANGenerator, check_players
 from gm_lib.gan.penalties import Penalty, r1
-from gm_lib.networks import check_labels, evaluating
+from gm_lib.networks import check_input, check_labels, evaluating, labels_of
 from gm_lib.parallel import randn
 
 _AT_ONCE = 1000  # images generated at a time, for the memory's sake
@@ -25,17 +24,19 @@ class GAN(nn.Module):
     """A generator G(z), z from N(0, I), learning from a discriminator D(x). Goodfellow et al. 2014.
 
     ``generator`` maps z (n, latent_dim) to examples (n, *out_shape), ``discriminator`` examples to logits
-    (n,); both also take labels, and both or none use them. One update is ``discriminator_steps`` steps of the
-    discriminator, each on an equal part of the batch and as many new generated examples, then one of the
-    generator, on the last of these (the paper's algorithm 1 makes new ones, in one pass more). ``penalty`` is
-    added to what the discriminator pays; ``lr`` and ``betas`` are those of both Adams.
+    (n,); both also take labels, and both or none use them. ``gm_lib.gan.networks`` says what else is asked of
+    players of your own. One update is ``discriminator_steps`` steps of the discriminator, each on an equal
+    part of the batch and as many new generated examples, then one of the generator, on the last of these (the
+    paper's algorithm 1 makes new ones, in one pass more). ``loss`` is a :class:`Loss` or a key of ``LOSSES``;
+    ``penalty`` is added to what the discriminator pays; ``lr`` and ``betas`` are those of both Adams.
 
     ``averaged`` is a copy of the generator whose weights, and batch-norm statistics with them, follow those
     of ``generator``: averaged ← a · averaged + (1 - a) · generator, where a = min(``average``, (1 + step) /
     (10 + step)), so that it spans the last tenth of a short run. :meth:`generate` and :meth:`sample` use it.
     ``config`` holds :func:`digit_gan`'s arguments when that function built the model.
 
-    Raises ``ValueError`` for players that do not fit each other and for numbers out of range.
+    Raises ``TypeError`` for players that do not know their shapes and for what is no loss, ``ValueError`` for
+    players that do not fit each other, batch norm under a penalty, and numbers out of range.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class GAN(nn.Module):
         generator: nn.Module,
         discriminator: nn.Module,
         *,
-        loss: Loss = LOSSES["non_saturating"],
+        loss: Loss | str = "non_saturating",
         penalty: Penalty | None = None,
         lr: float = 2e-4,
         betas: tuple[float, float] = (0.5, 0.999),
@@ -51,7 +52,10 @@ class GAN(nn.Module):
         average: float = 0.999,
     ):
         super().__init__()
-        _check_players(generator, discriminator)
+        check_players(generator, discriminator, penalty)
+        loss = choose("loss", loss, LOSSES) if isinstance(loss, str) else loss
+        if not isinstance(loss, Loss):
+            raise TypeError(f"loss must be a gm_lib.gan.Loss or a key of LOSSES, not {type(loss).__name__}.")
         if discriminator_steps < 1:
             raise ValueError(f"discriminator_steps must be at least 1, not {discriminator_steps}.")
         if not 0 <= average < 1:
@@ -74,21 +78,24 @@ class GAN(nn.Module):
         """The number of labels of a conditional model, 0 for an unconditional one."""
         return self.generator.num_classes
 
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return :meth:`generate`, (n, *out_shape)."""
+        return self.generate(z, y)
+
     def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return what the averaged generator makes of z (n, latent_dim), in evaluation mode: (n, *out_shape).
 
         Each example depends on its own z (and label) alone, whatever mode the model is in.
         """
-        parts = [slice(i, i + _AT_ONCE) for i in range(0, len(z), _AT_ONCE)]
+        parts = [slice(i, i + _AT_ONCE) for i in range(0, max(len(z), 1), _AT_ONCE)]
         with evaluating(self.averaged):
             return torch.cat([self.averaged(z[part], None if y is None else y[part]) for part in parts])
 
     @torch.no_grad()
     def sample(self, n: int, y: Tensor | None = None, *, generator: Generator | None = None) -> Tensor:
-        """Return n generated examples: (n, *out_shape). ``y``: (n,) labels, for a conditional model."""
-        if self.num_classes and y is not None and y.shape != (n,):
-            raise ValueError(f"sampling {n} examples needs {n} labels, got shape {tuple(y.shape)}.")
-        return self.generate(self._noise(n, generator), y)
+        """Return n generated examples: (n, *out_shape). ``y``: n labels, for a conditional model."""
+        z = self._noise(n, generator)
+        return self.generate(z, labels_of(y, n, self.num_classes, z.device))
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Return an Adam for each player. Call it when the model is on its device: fused, they stay there."""
@@ -108,19 +115,19 @@ class GAN(nn.Module):
         for i in range(self.discriminator_steps):
             part = slice(i, None, self.discriminator_steps)
             x_part, y_part = x[part], None if y is None else y[part]
-            x_fake = self.generator(self._noise(len(x_part)), y_part)
-            real_logits, terms = self.discriminator_step(x_part, x_fake, y_part, optimizers["discriminator"])
-        terms |= self.generator_step(real_logits, x_fake, y_part, optimizers["generator"])
+            with torch.set_grad_enabled(i == self.discriminator_steps - 1):  # the generator's, for its step
+                x_fake = self.generator(self._noise(len(x_part)), y_part)
+            terms = self.discriminator_step(x_part, x_fake, y_part, optimizers["discriminator"])
+        terms |= self.generator_step(x_fake, y_part, optimizers["generator"])
         self._average_weights(step)
         return terms
 
     def discriminator_step(
         self, x: Tensor, x_fake: Tensor, y: Tensor | None, optimizer: Optimizer
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Teach the discriminator with real examples and as many generated ones.
+    ) -> dict[str, Tensor]:
+        """Teach the discriminator with real examples and as many generated ones; return its terms.
 
-        Nothing of the generator changes: what it made is cut from its history first. Returns the logits of
-        the real examples, (n,) and detached, and the terms.
+        Nothing of the generator changes: what it made is cut from its history first.
         """
         x_fake = x_fake.detach()
         real_logits, fake_logits = self.discriminator(x, y), self.discriminator(x_fake, y)
@@ -133,35 +140,33 @@ class GAN(nn.Module):
         paid.backward()
         optimizer.step()
         terms |= {"d_real": real_logits.sigmoid().mean(), "d_fake": fake_logits.sigmoid().mean()}
-        return real_logits.detach(), {name: term.detach() for name, term in terms.items()}
+        return {name: term.detach() for name, term in terms.items()}
 
-    def generator_step(
-        self, real_logits: Tensor, x_fake: Tensor, y: Tensor | None, optimizer: Optimizer
-    ) -> dict[str, Tensor]:
+    def generator_step(self, x_fake: Tensor, y: Tensor | None, optimizer: Optimizer) -> dict[str, Tensor]:
         """Teach the generator with examples that know how it made them; return its term.
 
-        Nothing of the discriminator changes: the gradient passes through it, to the generator alone.
+        Nothing of the discriminator changes: the gradient passes through it.
         """
         with _borrowed(self.discriminator):
-            fake_logits = self.discriminator(x_fake, y)
-            loss = self.loss.generator(real_logits, fake_logits).mean()
+            loss = self.loss.generator(self.discriminator(x_fake, y)).mean()
             self.generator.zero_grad()
             loss.backward()
         optimizer.step()
         return {"generator_loss": loss.detach()}
 
     def check(self, batch: Any) -> None:
-        """Raise ``ValueError`` unless this model can learn from the batch ``(x, y)``. Reads the values."""
+        """Raise unless the batch ``(x, y)`` is data that the generator could make. Reads the values.
+
+        ``TypeError`` for what is no tensor, ``ValueError`` for all else.
+        """
         x, y = batch
-        shape = tuple(self.generator.out_shape)
-        if x.shape[1:] != shape:
-            raise ValueError(
-                f"the generator makes examples of shape {shape}, the data's is {tuple(x.shape[1:])}."
-            )
-        if len(shape) == 3:
-            check_images(x)
+        check_input(x, tuple(self.generator.out_shape), next(self.parameters()), "the model")
+        if not bool(x.isfinite().all()):
+            raise ValueError("the data holds NaN or infinite values.")
+        if hasattr(self.generator, "check"):
+            self.generator.check(x)
         if self.num_classes:
-            check_labels(y, self.num_classes)
+            check_labels(y, self.num_classes, len(x))
         if len(x) % self.discriminator_steps:
             raise ValueError(
                 f"a batch of {len(x)} cannot be shared out evenly among {self.discriminator_steps} "
@@ -206,7 +211,7 @@ def digit_gan(
     model = GAN(
         DCGANGenerator(latent_dim, width, num_classes),
         DCGANDiscriminator(width, num_classes, batch_norm=not gamma),
-        loss=choose("loss", loss, LOSSES),
+        loss=loss,
         penalty=partial(r1, gamma=gamma) if gamma else None,
         lr=lr,
         average=average,
@@ -244,14 +249,3 @@ def _borrowed(player: nn.Module) -> Iterator[None]:
 def _tensors(player: nn.Module) -> list[Tensor]:
     """Return the parameters and buffers, in an order that copies of the player share."""
     return [*player.parameters(), *player.buffers()]
-
-
-def _check_players(generator: Any, discriminator: Any) -> None:
-    made, judged = tuple(generator.out_shape), tuple(discriminator.in_shape)
-    if made != judged:
-        raise ValueError(f"the generator makes examples of shape {made}, the discriminator judges {judged}.")
-    if generator.num_classes != discriminator.num_classes:
-        raise ValueError(
-            f"the generator takes {generator.num_classes} classes, the discriminator "
-            f"{discriminator.num_classes}: give both players the labels, or neither."
-        )

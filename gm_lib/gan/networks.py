@@ -1,18 +1,23 @@
 """Generators, from noise to examples, and discriminators, from examples to one logit each.
 
 Generators know their ``latent_dim`` and ``out_shape``, discriminators their ``in_shape``, and both their
-``num_classes``: with 0 they take no labels and do not look at any. What they return has the dtype of their
-input, also where autocast computes in a shorter one.
+``num_classes``: with 0 they take no labels and do not look at any. A generator may have ``check(x)``, which
+raises for data that it could never make. What they return has the dtype of their input, also where autocast
+computes in a shorter one.
 """
 
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from gm_lib.networks import FromMaps, ToMaps, conv_down, conv_up, mlp, one_hot
+from gm_lib.data import check_images
+from gm_lib.gan.penalties import Penalty
+from gm_lib.networks import FromMaps, ToMaps, check_input, conv_down, conv_up, mlp, one_hot, require
 
 DIGIT_SHAPE = (1, 28, 28)
 
@@ -42,7 +47,7 @@ class MLPDiscriminator(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return logits (n,) for x (n, *in_shape) and, if it takes them, labels y (n,)."""
-        _check_shape(x, self.in_shape)
+        check_input(x, self.in_shape, self.net[0].weight, "the discriminator")
         return self.net(_with_label(x.flatten(1), y, self.num_classes)).to(x.dtype).squeeze(-1)
 
 
@@ -69,6 +74,10 @@ class DCGANGenerator(nn.Module):
         """Return images (n, 1, 28, 28) for z (n, latent_dim) and, if it takes them, labels y (n,)."""
         return self.net(_with_label(z, y, self.num_classes)).to(z.dtype)
 
+    def check(self, x: Tensor) -> None:
+        """Raise ``ValueError`` for images out of [0, 1], which a sigmoid never leaves."""
+        check_images(x)
+
 
 class DCGANDiscriminator(nn.Module):
     """The logit of D(x) for images of 1×28×28: to 14×14, to 7×7, to one number. Radford et al. 2016.
@@ -90,11 +99,40 @@ class DCGANDiscriminator(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return logits (n,) for x (n, 1, 28, 28) and, if it takes them, labels y (n,)."""
-        _check_shape(x, self.in_shape)
+        check_input(x, self.in_shape, self.net[-1].weight, "the discriminator")
         if self.num_classes:
             planes = _label(y, self.num_classes).to(x.dtype)[:, :, None, None]
             x = torch.cat([x, planes.expand(-1, -1, *x.shape[2:])], dim=1)
         return self.net(x).to(x.dtype).squeeze(-1)
+
+
+def check_players(generator: Any, discriminator: Any, penalty: Penalty | None) -> None:
+    """Raise unless the players can play with each other, under this ``penalty``.
+
+    ``TypeError`` for one that does not know what it must, ``ValueError`` for two that do not fit.
+    """
+    classes = "the number of labels it takes, 0 for none"
+    require(
+        generator,
+        "generator",
+        latent_dim="the number of dimensions of z",
+        out_shape="the shape of one example that it makes",
+        num_classes=classes,
+    )
+    require(discriminator, "discriminator", in_shape="the shape of one example to judge", num_classes=classes)
+    made, judged = tuple(generator.out_shape), tuple(discriminator.in_shape)
+    if made != judged:
+        raise ValueError(f"the generator makes examples of shape {made}, the discriminator judges {judged}.")
+    if generator.num_classes != discriminator.num_classes:
+        raise ValueError(
+            f"the generator takes {generator.num_classes} classes, the discriminator "
+            f"{discriminator.num_classes}: give both players the labels, or neither."
+        )
+    if penalty is not None and any(isinstance(part, _BatchNorm) for part in discriminator.modules()):
+        raise ValueError(
+            "a penalty is on the gradient of each example's logit, and through batch norm that is the "
+            "gradient of a whole batch: take batch norm out of the discriminator."
+        )
 
 
 def _with_label(features: Tensor, y: Tensor | None, num_classes: int) -> Tensor:
@@ -108,9 +146,3 @@ def _label(y: Tensor | None, num_classes: int) -> Tensor:
     if y is None:
         raise ValueError(f"a conditional GAN needs labels: one integer in 0 … {num_classes - 1} per example.")
     return one_hot(y, num_classes)
-
-
-def _check_shape(x: Tensor, in_shape: tuple[int, ...]) -> None:
-    if x.shape[1:] != in_shape:
-        expected = ", ".join(map(str, in_shape))
-        raise ValueError(f"the discriminator expects x of shape (n, {expected}), got {tuple(x.shape)}.")

@@ -3,9 +3,9 @@
 Shapes: (k, n), k draws of z for each of n examples; results (n,), in nats.
 """
 
-import math
-
 from torch import Tensor
+
+from gm_lib.monte_carlo import log_mean_exp
 
 
 def log_importance_weights(log_p_x_given_z: Tensor, log_p_z: Tensor, log_q_z_given_x: Tensor) -> Tensor:
@@ -26,4 +26,4 @@ def iwae_bound(log_w: Tensor) -> Tensor:
 
     Its expectation rises with k and tends to log p(x). Burda, Grosse and Salakhutdinov 2016, equation 8.
     """
-    return log_w.logsumexp(0) - math.log(len(log_w))
+    return log_mean_exp(log_w)

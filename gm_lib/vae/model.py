@@ -11,61 +11,17 @@ from torch import Generator, Tensor, nn
 from torch.distributions import Normal
 from torch.optim import Adam, Optimizer
 
-from gm_lib.networks import check_labels, mlp, one_hot
+from gm_lib.networks import VALUES_AT_ONCE, check_input, check_labels, labels_of
 from gm_lib.parallel import randn
 from gm_lib.vae.bounds import log_importance_weights
-from gm_lib.vae.likelihoods import Likelihood
+from gm_lib.vae.likelihood_base import Likelihood
 from gm_lib.vae.likelihoods import likelihood as _likelihood
+from gm_lib.vae.networks import Decoder, GaussianEncoder, check_decoder
 
 DIGIT_SHAPE = (1, 28, 28)
-
-
-class GaussianEncoder(nn.Module):
-    """q(z | x): a Gaussian with its own mean and standard deviation in each latent dimension.
-
-    ``in_shape``: the shape of one example. ``num_classes`` > 0 makes it q(z | x, y), with the label as input.
-    """
-
-    def __init__(self, in_shape: Sequence[int], hidden: Sequence[int], latent_dim: int, num_classes: int = 0):
-        super().__init__()
-        self.in_shape = tuple(in_shape)
-        self.num_classes = num_classes
-        self.net = mlp([math.prod(in_shape) + num_classes, *hidden, 2 * latent_dim])
-
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Normal:
-        """Return q(z | x), mean and scale of shape (n, latent_dim), for x of shape (n, *in_shape)."""
-        mean, log_var = self.mean_and_log_var(x, y)
-        return Normal(mean, (0.5 * log_var).exp(), validate_args=False)
-
-    def mean_and_log_var(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return the mean of q(z | x) and the logarithm of its variance, each (n, latent_dim)."""
-        if x.shape[-len(self.in_shape) :] != self.in_shape:
-            expected = ", ".join(map(str, self.in_shape))
-            raise ValueError(f"the encoder expects x of shape (n, {expected}), got {tuple(x.shape)}.")
-        features = x.flatten(-len(self.in_shape))
-        out = self.net(_with_label(features, y, self.num_classes)).to(x.dtype)  # autocast's may be shorter
-        mean, log_var = out.chunk(2, dim=-1)
-        return mean, log_var
-
-
-class Decoder(nn.Module):
-    """The network from z to the parameters of p(x | z), raw and unbounded; the likelihood gives them meaning.
-
-    ``out_shape``: the likelihood's ``params_shape``. ``num_classes`` > 0 makes it p(x | z, y).
-    """
-
-    def __init__(
-        self, latent_dim: int, hidden: Sequence[int], out_shape: Sequence[int], num_classes: int = 0
-    ):
-        super().__init__()
-        self.latent_dim = latent_dim
-        self.out_shape = tuple(out_shape)
-        self.num_classes = num_classes
-        self.net = mlp([latent_dim + num_classes, *hidden, math.prod(out_shape)])
-
-    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return params of shape (*lead, *out_shape) for z of shape (*lead, latent_dim)."""
-        return self.net(_with_label(z, y, self.num_classes)).to(z.dtype).unflatten(-1, self.out_shape)
+# However clear its gradient, Adam moves the Gaussian's log σ by no more than its step size. At this pace σ
+# arrives together with the decoder's error, and no steps are spent on one number alone.
+FASTER = 10
 
 
 class ElboTerms(NamedTuple):
@@ -88,30 +44,31 @@ class VAE(nn.Module):
     Kingma and Welling 2014, with the labels of Sohn et al. 2015 when encoder and decoder take them. ``beta``
     weighs the KL in the training loss only (1: the ELBO); ``lr`` is Adam's step size. All reported terms are
     in nats per example. ``config`` holds :func:`digit_vae`'s arguments when that function built the model.
+
+    ``encoder`` and ``decoder`` may be any modules that do what ``gm_lib.vae.networks`` says. Raises
+    ``TypeError`` for a decoder that does not know its shapes, ``ValueError`` for one that does not fit.
     """
 
     def __init__(
         self,
-        encoder: GaussianEncoder,
-        decoder: Decoder,
+        encoder: nn.Module,
+        decoder: nn.Module,
         likelihood: Likelihood,
         *,
         beta: float = 1.0,
         lr: float = 1e-3,
     ):
         super().__init__()
-        if tuple(decoder.out_shape) != likelihood.params_shape:
-            raise ValueError(
-                f"the decoder puts out {tuple(decoder.out_shape)} numbers, the {type(likelihood).__name__} "
-                f"likelihood wants {likelihood.params_shape}: pass out_shape=likelihood.params_shape."
-            )
-        self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
+        check_decoder(decoder, likelihood)
+        self.encoder: Any = encoder  # Any: a module's attributes have no types that mypy could know
+        self.decoder: Any = decoder
+        self.likelihood = likelihood
         self.beta, self.lr = beta, lr
         self.config: dict[str, Any] = {}
         self._prior_mean: Tensor
         self._prior_scale: Tensor
-        self.register_buffer("_prior_mean", torch.zeros(decoder.latent_dim), persistent=False)
-        self.register_buffer("_prior_scale", torch.ones(decoder.latent_dim), persistent=False)
+        self.register_buffer("_prior_mean", torch.zeros(self.latent_dim), persistent=False)
+        self.register_buffer("_prior_scale", torch.ones(self.latent_dim), persistent=False)
 
     @property
     def latent_dim(self) -> int:
@@ -122,6 +79,11 @@ class VAE(nn.Module):
     def num_classes(self) -> int:
         """The number of labels of a conditional model, 0 for an unconditional one."""
         return self.decoder.num_classes
+
+    @property
+    def values_per_draw(self) -> int:
+        """How many numbers the decoder puts out for one z: what memory to expect."""
+        return math.prod(self.decoder.out_shape)
 
     @property
     def prior(self) -> Normal:
@@ -136,13 +98,17 @@ class VAE(nn.Module):
         """Return the parameters of p(x | z), or p(x | z, y): (*lead, *params_shape)."""
         return self.decoder(z, y)
 
+    def forward(self, x: Tensor, y: Tensor | None = None) -> ElboTerms:
+        """Return :meth:`elbo_terms`: what is trained, and what hooks and ``model.compile()`` get to see."""
+        return self.elbo_terms(x, y)
+
     def elbo_terms(self, x: Tensor, y: Tensor | None = None) -> ElboTerms:
         """Return the terms of the ELBO for each example, with one draw from q(z | x) that gradients pass.
 
         The KL is written out (Kingma and Welling 2014, appendix B), since ``torch.distributions`` takes more
         passes over small tensors, and this is the hot path.
         """
-        mean, log_var = self.encoder.mean_and_log_var(x, y)
+        mean, log_var = self._mean_and_log_var(x, y)
         z = mean + (0.5 * log_var).exp() * randn(mean.shape, device=mean.device, dtype=mean.dtype)
         return ElboTerms(
             reconstruction=-self.likelihood.log_prob(x, self.decode(z, y)),
@@ -157,13 +123,15 @@ class VAE(nn.Module):
         self, x: Tensor, y: Tensor | None = None, *, k: int, generator: Generator | None = None
     ) -> Tensor:
         """Return log p(x | z) + log p(z) - log q(z | x) for k draws of z from q(z | x): (k, n)."""
-        q = self.encode(x, y)
-        eps = torch.randn((k, *q.mean.shape), generator=generator, device=q.mean.device, dtype=q.mean.dtype)
-        z = q.mean + q.stddev * eps
+        mean, log_var = self._mean_and_log_var(x, y)
+        eps = torch.randn((k, *mean.shape), generator=generator, device=mean.device, dtype=mean.dtype)
+        z = mean + (0.5 * log_var).exp() * eps
+        # Exact, also where q is so narrow that rounding has taken eps out of z.
+        log_q = -0.5 * (eps.square().sum(-1) + (log_var + math.log(2 * math.pi)).sum(-1))
         return log_importance_weights(
             log_p_x_given_z=self.likelihood.log_prob(x, self.decode(z, y)),
             log_p_z=self.prior.log_prob(z).sum(-1),
-            log_q_z_given_x=q.log_prob(z).sum(-1),
+            log_q_z_given_x=log_q,
         )
 
     @torch.no_grad()
@@ -172,14 +140,18 @@ class VAE(nn.Module):
     ) -> Tensor:
         """Return n examples from the model: z from the prior, then the mean of p(x | z).
 
-        ``y``: (n,) labels, for a conditional model. ``noisy=True`` also draws x from p(x | z), which is what
+        ``y``: n labels, for a conditional model. ``noisy=True`` also draws x from p(x | z), which is what
         the model's own samples are; the mean is what papers show. Shape (n, *event_shape).
         """
-        if self.num_classes and y is not None and y.shape != (n,):
-            raise ValueError(f"sampling {n} examples needs {n} labels, got shape {tuple(y.shape)}.")
-        z = torch.randn((n, self.latent_dim), generator=generator, device=self._prior_mean.device)
-        params = self.decode(z, y)
-        return self.likelihood.sample(params, generator) if noisy else self.likelihood.mean(params)
+        like = self._prior_mean
+        y = labels_of(y, n, self.num_classes, like.device)
+        z = torch.randn((n, self.latent_dim), generator=generator, device=like.device, dtype=like.dtype)
+        at_once = max(1, VALUES_AT_ONCE // self.values_per_draw)
+        made = []
+        for part in (slice(i, i + at_once) for i in range(0, max(n, 1), at_once)):
+            params = self.decode(z[part], None if y is None else y[part])
+            made.append(self.likelihood.sample(params, generator) if noisy else self.likelihood.mean(params))
+        return torch.cat(made)
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -187,13 +159,21 @@ class VAE(nn.Module):
         return self.likelihood.mean(self.decode(self.encode(x, y).mean, y))
 
     def optimizers(self) -> dict[str, Optimizer]:
-        """Return the one optimizer. Call it when the model is on its device: a fused Adam is bound to it."""
-        return {"adam": Adam(self.parameters(), lr=self.lr, fused=True)}
+        """Return the one optimizer. Call it when the model is on its device: a fused Adam is bound to it.
+
+        What the likelihood itself learns, one number for all pixels, moves ``FASTER`` times as far in a step.
+        """
+        shared = list(self.likelihood.parameters())
+        others = [p for p in self.parameters() if all(p is not q for q in shared)]
+        groups: list[dict[str, Any]] = [{"params": others}]
+        if shared:
+            groups.append({"params": shared, "lr": FASTER * self.lr})
+        return {"adam": Adam(groups, lr=self.lr, fused=True)}
 
     def update(self, batch: Any, optimizers: dict[str, Optimizer], step: int) -> dict[str, Tensor]:
         """Take one gradient step on a batch ``(x, y)``; return the terms, means over the batch in nats."""
         x, y = batch
-        terms = self.elbo_terms(x, y)
+        terms = self(x, y)
         reconstruction, kl = terms.reconstruction.mean(), terms.kl.sum(-1).mean()
         loss = reconstruction + self.beta * kl
         self.zero_grad()  # the optimizer's own takes several times as long
@@ -202,11 +182,27 @@ class VAE(nn.Module):
         return {"loss": loss.detach(), "reconstruction": reconstruction.detach(), "kl": kl.detach()}
 
     def check(self, batch: Any) -> None:
-        """Raise ``ValueError`` unless this model can learn from the batch ``(x, y)``. Reads the values."""
+        """Raise unless the batch ``(x, y)`` is this model's kind of data. Reads the values.
+
+        ``TypeError`` for what is no tensor, ``ValueError`` for all else.
+        """
         x, y = batch
         self.likelihood.check(x)
+        check_input(x, self.likelihood.event_shape, self._prior_mean, "the model")
         if self.num_classes:
-            check_labels(y, self.num_classes)
+            check_labels(y, self.num_classes, len(x))
+
+    def _mean_and_log_var(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the mean of q(z | x) and the logarithm of its variance, each (n, latent_dim)."""
+        if hasattr(self.encoder, "mean_and_log_var"):
+            return self.encoder.mean_and_log_var(x, y)
+        q = self.encode(x, y)
+        if not isinstance(q, Normal):
+            raise TypeError(
+                f"the encoder returned {type(q).__name__}: a torch.distributions.Normal of shape "
+                "(n, latent_dim) is needed."
+            )
+        return q.mean, 2 * q.stddev.log()
 
 
 def digit_vae(
@@ -240,15 +236,3 @@ def digit_vae(
         "lr": lr,
     }
     return model
-
-
-def _with_label(features: Tensor, y: Tensor | None, num_classes: int) -> Tensor:
-    """Append the one-hot label to the last dimension; y (n,) broadcasts over further leading ones."""
-    if not num_classes:
-        return features
-    if y is None:
-        raise ValueError(
-            f"a conditional model needs labels: one integer in 0 … {num_classes - 1} per example."
-        )
-    label = one_hot(y, num_classes).to(features.dtype).expand(*features.shape[:-1], num_classes)
-    return torch.cat([features, label], dim=-1)

@@ -273,3 +273,13 @@ def test_what_is_no_pair_of_feature_matrices_is_refused(measure, real):
         bad[3, 2] = value
         with pytest.raises(ValueError, match="generated features hold NaN or infinite"):
             measure(real, bad)
+
+
+@pytest.mark.parametrize("measure", [frechet_distance, kernel_distance, precision_recall])
+def test_arrays_lists_and_tensors_with_a_graph_are_as_far_apart(measure):
+    real, other = cloud(30, seed=0), cloud(30, seed=1)
+    expected = measure(real, other)
+    assert measure(real.numpy(), other.tolist()) == expected
+    assert measure(real.clone().requires_grad_(), other.clone().requires_grad_()) == expected
+    with pytest.raises(TypeError, match="numbers are needed"):
+        measure(["a"], other)

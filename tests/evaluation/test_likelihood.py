@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from gm_lib.evaluation import active_units, bits_per_dim, estimate, log_likelihood, negative_elbo
+from gm_lib.vae import digit_vae
 
 
 class Table(torch.nn.Module):
@@ -144,3 +145,73 @@ def test_nothing_to_evaluate_is_an_error_that_says_so():
         negative_elbo(Noisy(), torch.zeros(0, 1))
     with pytest.raises(ValueError, match="at least 2 examples are needed, got 1"):
         active_units(Encoder(), torch.zeros(1, 3))
+
+
+MEASURES = [
+    lambda model, x: log_likelihood(model, x, k=2),
+    lambda model, x: negative_elbo(model, x),
+    lambda model, x: active_units(model, x),
+]
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize(
+    ("likelihood", "bad", "message"),
+    [
+        ("bernoulli", torch.full((4, 1, 28, 28), 0.5), "exactly 0 or 1"),
+        ("bernoulli", torch.full((4, 1, 28, 28), 255.0), "exactly 0 or 1"),
+        ("gaussian", torch.full((4, 1, 28, 28), math.nan), "NaN or infinity"),
+        ("categorical", torch.full((4, 1, 28, 28), 0.001), "256 levels"),
+        ("bernoulli", torch.zeros(1, 28, 28), "makes a batch of one"),
+        ("bernoulli", torch.zeros(4, 1, 28, 28, dtype=torch.uint8), "floating-point"),
+    ],
+)
+def test_data_that_the_model_could_not_be_trained_on_is_refused(measure, likelihood, bad, message):
+    with pytest.raises(ValueError, match=message):
+        measure(digit_vae(likelihood=likelihood, hidden=4, latent_dim=2), bad)
+
+
+def test_labels_that_the_model_could_not_be_trained_on_are_refused():
+    model, x = digit_vae(num_classes=10, hidden=4, latent_dim=2), torch.zeros(4, 1, 28, 28)
+    for y, message in (
+        (None, "labels are needed"),
+        (torch.zeros(3), "4 examples but 3"),
+        (torch.eye(10)[:4], "argmax"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            negative_elbo(model, x, y)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_arrays_lists_other_precisions_and_tensors_with_a_graph_measure_the_same(measure):
+    model = digit_vae(hidden=4, latent_dim=2)
+    x = torch.randint(0, 2, (3, 1, 28, 28)).float()
+    with_graph = x.clone().requires_grad_() * 1.0
+    first, *others = (
+        str(measure(model, data))
+        for data in (x, x.double(), x.half(), x.double().numpy(), x.tolist(), with_graph)
+    )
+    assert others == [first] * 5
+    assert str(measure(model.double(), x))  # a model in double precision takes data in single
+
+
+class Wide(torch.nn.Module):
+    """A model whose decoder puts out a million numbers for one draw; notes how many it makes at a time."""
+
+    values_per_draw = 2**20
+
+    def __init__(self):
+        super().__init__()
+        self.draws = []
+
+    def log_weights(self, x, y=None, *, k, generator=None):
+        self.draws.append(k * len(x))
+        return torch.zeros(k, len(x))
+
+
+def test_a_decoder_that_puts_out_many_numbers_is_asked_for_few_draws_at_a_time():
+    model = Wide()
+    log_likelihood(model, torch.zeros(9, 1), k=10)
+    assert sum(model.draws) == 90
+    assert max(model.draws) == 4  # 2²² numbers, 16 MiB
+    assert digit_vae(likelihood="categorical").values_per_draw == 256 * 784

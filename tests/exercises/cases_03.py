@@ -107,6 +107,7 @@ def skips_what_q_never_does(p, q):
 
 RIGHT["3.3"] = [
     with_loop,
+    lambda p, q: np.float32(entropy(p.numpy(), q.numpy())),
     lambda p, q: (torch.xlogy(p, p) - torch.xlogy(p, q)).sum(),
     lambda p, q: (
         kl_div(q.log(), p, reduction="sum")

@@ -35,6 +35,10 @@ def patched_d(real, fake):
 
 
 RIGHT["13.1"] = [
+    (
+        lambda real, fake: np.logaddexp(0, -real.numpy()) + np.logaddexp(0, fake.numpy()),
+        lambda fake: np.logaddexp(0, -fake.numpy()).tolist(),
+    ),
     (lambda real, fake: bce(real, 1.0) + bce(fake, 0.0), lambda fake: bce(fake, 1.0)),
     (lambda real, fake: -F.logsigmoid(real) - F.logsigmoid(-fake), lambda fake: -F.logsigmoid(fake)),
     (lambda real, fake: softplus(-real) + fake + softplus(-fake), lambda fake: softplus(fake) - fake),
@@ -320,10 +324,19 @@ def mix(a, b, t, omega):
     return (((1 - t) * omega).sin() * a + (t * omega).sin() * b) / omega.sin()
 
 
+def robust(a, b, t):
+    u, v = F.normalize(a, dim=1), F.normalize(b, dim=1)
+    omega = 2 * torch.atan2((u - v).norm(dim=1), (u + v).norm(dim=1))[:, None]
+    return torch.where(omega < 1e-3, torch.lerp(a, b, t), mix(a, b, t, omega))
+
+
 def with_loops(a, b, t):
     rows = []
     for one, other in zip(a.double(), b.double(), strict=True):
-        omega = math.acos(float(one @ other / one.norm() / other.norm()))
+        omega = math.acos(min(1.0, float(one @ other / one.norm() / other.norm())))
+        if omega < 1e-3:
+            rows.append((1 - t) * one + t * other)
+            continue
         part = math.sin((1 - t) * omega) * one + math.sin(t * omega) * other
         rows.append(part / math.sin(omega))
     return torch.stack(rows)
@@ -332,12 +345,15 @@ def with_loops(a, b, t):
 def with_numpy(a, b, t):
     a, b = a.numpy(), b.numpy()
     cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
-    omega = np.arccos(cosine)[:, None]
-    return (np.sin((1 - t) * omega) * a + np.sin(t * omega) * b) / np.sin(omega)
+    omega = np.arccos(cosine.clip(-1, 1))[:, None]
+    arc = (np.sin((1 - t) * omega) * a + np.sin(t * omega) * b) / np.sin(omega).clip(1e-9)
+    return np.where(omega < 1e-2, (1 - t) * a + t * b, arc)
 
 
-RIGHT["13.6"] = [with_loops, with_numpy, lambda a, b, t: mix(a, b, t, angle(a, b))]
+RIGHT["13.6"] = [robust, with_loops, with_numpy]
 WRONG["13.6"] = [
+    (lambda a, b, t: mix(a, b, t, angle(a, b)), "right for ends that lie apart"),
+    (lambda a, b, t: mix(a, b, t, angle(a, b)).nan_to_num(), "right for ends that lie apart"),
     (lambda a, b, t: (1 - t) * a + t * b, "straight line, (1 - t)"),
     (lambda a, b, t: torch.lerp(a, b, t), "straight line, (1 - t)"),
     (lambda a, b, t: mix(b, a, t, angle(a, b)), "changed places"),

@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import math
 import random
 import re
 import signal
@@ -498,6 +499,25 @@ def test_every_form_of_a_number_is_one(value):
 def test_what_is_no_finite_number_is_refused_by_name(value):
     with pytest.raises(Wrong, match=r"^the slope"):
         number(value, "the slope")
+
+
+def test_an_infinite_number_is_one_where_it_may_be():
+    for value in (math.inf, np.float32("inf"), np.array([np.inf]), torch.tensor(torch.inf)):
+        assert number(value, finite=False) == math.inf
+
+
+@pytest.mark.parametrize(
+    "value", [np.float32(2), np.int64(2), np.array([2.0]), (np.array(2), [np.float64(2)])]
+)
+def test_call_makes_tensors_of_what_numpy_made(value):
+    found = call(lambda: value)
+    assert not isinstance(found, np.ndarray | np.number)
+    parts = torch.utils._pytree.tree_leaves(found)
+    assert all(isinstance(part, torch.Tensor) and part.item() == 2 for part in parts)
+
+
+def test_call_leaves_arrays_of_texts_alone():
+    assert call(lambda: np.array(["a"])).tolist() == ["a"]
 
 
 @pytest.mark.parametrize("value", [[[1, 2]], ((1, 2),), np.array([[1.0, 2.0]]), torch.tensor([[1, 2]])])

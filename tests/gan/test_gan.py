@@ -52,7 +52,7 @@ def equal(one, other):
 
 
 def test_a_discriminator_step_leaves_the_generator_bit_identical():
-    model, x, x_fake = normed_gan(penalty=r1), torch.randn(8, 2), torch.randn(8, 2)
+    model, x, x_fake = normed_gan(), torch.randn(8, 2), torch.randn(8, 2)
     optimizers = model.optimizers()
     model.update((x, None), optimizers, 1)
     generator, adam = state(model.generator), copy.deepcopy(optimizers["generator"].state_dict())
@@ -72,7 +72,7 @@ def test_a_generator_step_leaves_the_discriminator_bit_identical():
     judge, adam = state(model.discriminator), copy.deepcopy(optimizers["discriminator"].state_dict())
     gradients = [p.grad.clone() for p in model.discriminator.parameters()]
     generator = state(model.generator)
-    model.generator_step(torch.zeros(8), model.generator(torch.randn(8, 3)), None, optimizers["generator"])
+    model.generator_step(model.generator(torch.randn(8, 3)), None, optimizers["generator"])
     assert equal(judge, state(model.discriminator))
     assert str(adam) == str(optimizers["discriminator"].state_dict())
     assert all(map(torch.equal, gradients, [p.grad for p in model.discriminator.parameters()]))
@@ -153,7 +153,7 @@ def test_the_penalty_is_paid_by_the_discriminator_and_recorded():
         model.penalty = paying
         torch.manual_seed(0)
         still = {"discriminator": torch.optim.SGD(model.discriminator.parameters(), 0.0)}
-        terms = model.discriminator_step(x, -x, None, still["discriminator"])[1]
+        terms = model.discriminator_step(x, -x, None, still["discriminator"])
         gradients[paying] = [p.grad.clone() for p in model.discriminator.parameters()]
         assert ("penalty" in terms) == (paying is not None)
     expected = penalty(model.discriminator, x, x).mean()
@@ -170,6 +170,14 @@ def test_every_discriminator_step_has_noise_of_its_own_and_the_generator_learns_
     _, first, _, second, taught = judged
     assert len(torch.cat([first, second]).unique(dim=0)) == 64
     assert torch.equal(taught, second)
+
+
+def test_only_what_the_generator_learns_from_remembers_how_it_was_made():
+    made = []
+    model = plane_gan(discriminator_steps=3)
+    model.generator.register_forward_hook(lambda *call: made.append(call[-1].requires_grad))
+    model.update((torch.randn(12, 2), None), model.optimizers(), 1)
+    assert made == [False, False, True]
 
 
 # The averaged generator
@@ -257,6 +265,12 @@ def test_sampling_with_a_generator_repeats_itself_and_uses_the_average():
     torch.testing.assert_close(first, model.averaged(z))
 
 
+def test_no_samples_are_an_empty_batch_and_calling_the_model_generates():
+    assert digit_gan(latent_dim=4, width=4).sample(0).shape == (0, 1, 28, 28)
+    model, z = plane_gan(), torch.randn(4, 3)
+    assert torch.equal(model(z), model.generate(z))
+
+
 # Labels
 
 
@@ -278,6 +292,8 @@ def test_labels_that_are_missing_wrong_or_too_few_are_refused():
         model.sample(4)
     with pytest.raises(ValueError, match="4 examples needs 4 labels"):
         model.sample(4, torch.arange(3))
+    with pytest.raises(ValueError, match=r"4 examples needs 4 labels, got shape \(\)"):
+        model.sample(4, 3)
     with pytest.raises(ValueError, match="labels are needed"):
         model.check((x, None))
     with pytest.raises(ValueError, match="0 … 9"):
@@ -301,12 +317,52 @@ def test_players_that_do_not_fit_are_refused():
 def test_data_that_the_generator_could_never_make_is_refused():
     model = digit_gan(latent_dim=4, width=4)
     model.check((torch.rand(4, 1, 28, 28), None))
-    with pytest.raises(ValueError, match=r"shape \(1, 28, 28\), the data's is \(1, 32, 32\)"):
+    with pytest.raises(ValueError, match=r"shape \(n, 1, 28, 28\), got \(4, 1, 32, 32\)"):
         model.check((torch.rand(4, 1, 32, 32), None))
     with pytest.raises(ValueError, match=r"must be in \[0, 1\]"):
         model.check((2 * torch.rand(4, 1, 28, 28) - 1, None))
     with pytest.raises(ValueError, match="choose a batch size that is a multiple"):
         plane_gan(discriminator_steps=3).check((torch.randn(8, 2), None))
+
+
+def test_a_generator_of_ones_own_may_make_images_of_another_range():
+    class Tanh(MLPGenerator):
+        def forward(self, z, y=None):
+            return super().forward(z, y).tanh()
+
+    model = GAN(Tanh(3, [8], (1, 4, 4)), MLPDiscriminator((1, 4, 4), [8]))
+    x = 2 * torch.rand(4, 1, 4, 4) - 1
+    model.check((x, None))
+    model.update((x, None), model.optimizers(), 1)
+    for bad, message in ((x / 0, "NaN or infinite"), (x.double(), r"x is torch\.float64")):
+        with pytest.raises(ValueError, match=message):
+            model.check((bad, None))
+
+
+def test_players_that_do_not_know_themselves_are_told_what_is_missing():
+    players = {"generator": MLPGenerator(3, [4], (2,)), "discriminator": MLPDiscriminator((2,), [4])}
+    for role, name in (
+        ("generator", "latent_dim"),
+        ("generator", "num_classes"),
+        ("discriminator", "in_shape"),
+    ):
+        incomplete = copy.deepcopy(players)
+        delattr(incomplete[role], name)
+        with pytest.raises(TypeError, match=f"the {role}, MLP.*, has no attribute '{name}'"):
+            GAN(**incomplete)
+
+
+def test_a_loss_may_be_given_by_its_name_and_what_is_none_is_refused_at_once():
+    assert plane_gan(loss="minimax").loss is LOSSES["minimax"]
+    with pytest.raises(ValueError, match="did you mean 'minimax'"):
+        plane_gan(loss="minmax")
+    with pytest.raises(TypeError, match=r"loss must be a gm_lib\.gan\.Loss or a key of LOSSES, not function"):
+        plane_gan(loss=lambda real, fake: fake)
+
+
+def test_a_penalty_through_batch_norm_is_refused_with_the_reason():
+    with pytest.raises(ValueError, match="gradient of a whole batch: take batch norm out"):
+        normed_gan(penalty=r1)
 
 
 # As a whole

@@ -189,3 +189,39 @@ def test_a_misspelt_likelihood_is_answered_with_the_nearest():
 def test_a_categorical_of_one_level_is_refused():
     with pytest.raises(ValueError, match="at least 2 levels"):
         Categorical(SHAPE, levels=1)
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_the_distribution_of_torch_agrees_in_log_prob_mean_and_shape(name):
+    model = likelihood(name, SHAPE)
+    x, params = data_for(name, 4, *SHAPE), params_for(model, 6, 4, scale=0.5)
+    law = model.distribution(params)
+    assert (law.batch_shape, law.event_shape) == ((6, 4), SHAPE)
+    levels = name in ("discretized_logistic", "categorical")
+    torch.testing.assert_close(
+        law.log_prob((x * 255).round() if levels else x), model.log_prob(x, params), rtol=1e-4, atol=1e-3
+    )
+    mean = law.base_dist.probs @ torch.linspace(0, 1, 256) if levels else law.mean
+    torch.testing.assert_close(mean, model.mean(params), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("outside", [-9.0, 9.0])
+def test_a_logistics_scale_that_has_left_the_bounds_comes_back(outside):
+    model = DiscretizedLogistic((1,))
+    levels = torch.tensor([[100.0], [110.0], [120.0], [130.0]]) / 255  # neither all in one bin nor flat
+    params = torch.tensor([115 / 255, outside], requires_grad=True)
+    adam = torch.optim.Adam([params], lr=0.1)
+    for _ in range(200):
+        adam.zero_grad()
+        (-model.log_prob(levels, params.expand(4, 2)).mean()).backward()
+        adam.step()
+    assert -5 < params[1].item() < -2
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_one_example_without_a_batch_and_what_is_no_tensor_are_refused_with_a_remedy(name):
+    model = likelihood(name, SHAPE)
+    with pytest.raises(ValueError, match=r"got \(2, 3, 5\)\. x\[None\] makes a batch"):
+        model.check(data_for(name, *SHAPE))
+    with pytest.raises(TypeError, match=r"expects a torch\.Tensor, not ndarray"):
+        model.check(np.zeros((4, *SHAPE)))

@@ -1,11 +1,12 @@
 import math
 
+import numpy as np
 import pytest
 import torch
-from torch.distributions import kl_divergence
+from torch.distributions import Normal, kl_divergence
 
 from gm_lib.evaluation import assert_unbiased
-from gm_lib.vae import LIKELIHOODS, VAE, Bernoulli, Decoder, GaussianEncoder, digit_vae
+from gm_lib.vae import LIKELIHOODS, VAE, Bernoulli, Decoder, Gaussian, GaussianEncoder, digit_vae
 
 SHAPE = (1, 4, 4)
 
@@ -208,6 +209,111 @@ def test_check_accepts_good_batches_and_refuses_grey_ones():
         model.check((torch.rand(3, *SHAPE), None))
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("noisy", [False, True])
+def test_samples_have_the_dtype_of_the_model(dtype, noisy):
+    assert small_vae().to(dtype).sample(3, noisy=noisy).dtype == dtype
+
+
+def test_samples_are_the_same_however_many_are_decoded_at_a_time(monkeypatch):
+    model = small_vae().double()
+    together, in_parts = [], []
+    for found, limit in ((together, 2**22), (in_parts, 3 * 16)):
+        monkeypatch.setattr("gm_lib.vae.model.VALUES_AT_ONCE", limit)
+        found.append(model.sample(7, generator=torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(together, in_parts)
+    assert model.sample(0).shape == (0, *SHAPE)
+
+
+@pytest.mark.parametrize("log_var", [-24.0, -200.0])
+def test_log_q_is_exact_where_rounding_takes_the_noise_out_of_z(log_var):
+    model, x = small_vae(), binary(4)
+    last = model.encoder.net[-1]
+    torch.nn.init.zeros_(last.weight)
+    with torch.no_grad():
+        last.bias.copy_(torch.tensor([3.0] * 3 + [log_var] * 3))
+    log_w = model.log_weights(x, k=2, generator=torch.Generator().manual_seed(1))
+    eps = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(1))
+    z = torch.full((2, 4, 3), 3.0) + math.exp(0.5 * log_var) * eps
+    log_q = Normal(0.0, 1.0).log_prob(eps) - 0.5 * log_var
+    expected = (Normal(0.0, 1.0).log_prob(z) - log_q).sum(-1)
+    torch.testing.assert_close(log_w - model.likelihood.log_prob(x, model.decode(z)), expected)
+
+
+def test_calling_the_model_gives_the_terms_of_the_elbo_and_an_update_calls_it():
+    model, x, seen = small_vae(), binary(4), []
+    torch.manual_seed(0)
+    called = model(x)
+    torch.manual_seed(0)
+    torch.testing.assert_close(called, model.elbo_terms(x))
+    model.register_forward_hook(lambda *call: seen.append(call[-1]))
+    terms = model.update((x, None), model.optimizers(), 1)
+    torch.testing.assert_close(terms["kl"], seen[0].kl.sum(1).mean().detach())
+
+
+class ConvolutionalEncoder(torch.nn.Module):
+    """An encoder of one's own, which knows nothing but how to return q(z | x)."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = torch.nn.Sequential(
+            torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.Flatten(), torch.nn.Linear(64, 6)
+        )
+
+    def forward(self, x, y=None):
+        mean, log_var = self.net(x).chunk(2, dim=1)
+        return Normal(mean, (0.5 * log_var).exp())
+
+
+def test_an_encoder_of_ones_own_that_returns_a_normal_can_be_trained_and_evaluated():
+    likelihood = Bernoulli(SHAPE)
+    model = VAE(ConvolutionalEncoder(), Decoder(3, [16], likelihood.params_shape), likelihood, lr=1e-2)
+    x = binary(6)
+    q = model.encode(x)
+    torch.testing.assert_close(model.elbo_terms(x).kl, kl_divergence(q, model.prior))
+    optimizers = model.optimizers()
+    first, *_, last = (model.update((x, None), optimizers, s)["loss"].item() for s in range(1, 101))
+    assert last < first
+    assert model.log_weights(x, k=2).shape == (2, 6)
+
+
+def test_parts_that_do_not_keep_the_protocol_are_told_what_is_missing():
+    likelihood = Bernoulli(SHAPE)
+    with pytest.raises(TypeError, match="decoder, Linear, has no attribute 'latent_dim': the number of dim"):
+        VAE(ConvolutionalEncoder(), torch.nn.Linear(3, 16), likelihood)
+    model = VAE(ConvolutionalEncoder().net, Decoder(3, [16], likelihood.params_shape), likelihood)
+    model.encoder.forward = lambda x, y=None: x
+    with pytest.raises(TypeError, match=r"encoder returned Tensor.*Normal of shape"):
+        model.elbo(binary(3))
+
+
+def test_the_gaussians_sigma_arrives_together_with_the_error_of_the_decoder():
+    likelihood = Gaussian((8,))
+    model = VAE(GaussianEncoder((8,), [32], 2), Decoder(2, [32], (8,)), likelihood)
+    with torch.no_grad():
+        x = 0.3 * torch.randn(512, 2) @ torch.randn(2, 8) + 0.05 * torch.randn(512, 8)
+    optimizers = model.optimizers()
+    for step in range(500):
+        model.update((x[torch.randint(512, (64,))], None), optimizers, step)
+    error = (model.reconstruct(x) - x).square().mean().sqrt().item()
+    assert likelihood.log_scale.exp().item() == pytest.approx(error, rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        (binary(3).double(), ValueError, r"computes in torch\.float32, and x is torch\.float64"),
+        (binary(3).numpy(), TypeError, r"expects a torch\.Tensor, not ndarray"),
+        (binary(1)[0], ValueError, r"x\[None\] makes a batch of one"),
+    ],
+)
+def test_what_is_no_batch_of_the_models_dtype_is_refused_with_a_remedy(x, error, message):
+    model = small_vae()
+    for action in (model.elbo, model.reconstruct, lambda x: model.check((x, None))):
+        with pytest.raises(error, match=message):
+            action(x)
+
+
 # Conditional models
 
 
@@ -258,3 +364,16 @@ def test_a_conditional_model_refuses_labels_that_are_no_class(y):
 def test_a_sample_needs_one_label_each():
     with pytest.raises(ValueError, match=r"4 examples needs 4 labels, got shape \(3,\)"):
         small_vae(num_classes=10).sample(4, torch.tensor([1, 2, 3]))
+
+
+def test_labels_to_sample_may_be_a_list_or_an_array():
+    model = small_vae(num_classes=10)
+    y = [3, 1, 4]
+    images = [
+        model.sample(3, labels, generator=torch.Generator().manual_seed(0))
+        for labels in (torch.tensor(y), y, np.array(y, dtype=np.int32))
+    ]
+    assert torch.equal(images[0], images[1])
+    assert torch.equal(images[0], images[2])
+    with pytest.raises(ValueError, match=r"needs 3 labels, got shape \(\)\. torch\.full\(\(3,\), y\)"):
+        model.sample(3, 7)

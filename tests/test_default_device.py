@@ -1,0 +1,63 @@
+"""Where new tensors would be made by default does not matter. ``meta`` keeps no values: using it shows."""
+
+import pytest
+import torch
+
+from gm_lib import evaluation
+from gm_lib.data import toy
+from gm_lib.exercises.core import grade
+from gm_lib.gan import digit_gan
+from gm_lib.runtime import forked_rng
+from gm_lib.vae import LIKELIHOODS, digit_vae
+
+VAES = {name: digit_vae(likelihood=name, hidden=4, latent_dim=2, num_classes=10) for name in LIKELIHOODS}
+GAN = digit_gan(latent_dim=4, width=4, num_classes=10)
+CLOUDS = torch.randn(2, 40, 3).unbind()
+DIGITS = torch.rand(300, 1, 28, 28)
+LABELS = torch.arange(8) % 10
+EIGHT = toy("gaussian_grid")
+POINTS = EIGHT.sample((100,))
+
+
+@pytest.fixture
+def elsewhere():
+    with forked_rng(0), torch.device("meta"):
+        yield
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_a_vae_is_trained_sampled_and_measured_on_its_own_device(name):
+    model, x = VAES[name], torch.zeros(8, 1, 28, 28, device="cpu")
+    model.update((x, LABELS), model.optimizers(), 1)
+    assert model.sample(8, LABELS, noisy=True).device.type == "cpu"
+    assert model.likelihood.distribution(model.decode(model.encode(x, LABELS).mean, LABELS)).sample().is_cpu
+    assert evaluation.log_likelihood(model, x, LABELS, k=3).bound.is_cpu
+    assert evaluation.negative_elbo(model, x, LABELS).bound.is_cpu
+    assert evaluation.active_units(model, x, LABELS).variance.is_cpu
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_gan_is_trained_and_sampled_on_its_own_device():
+    GAN.update((DIGITS[:8], LABELS), GAN.optimizers(), 1)
+    assert GAN.sample(8, LABELS).is_cpu
+    assert GAN.sample(2, [1, 2]).is_cpu
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_samples_are_measured_on_the_cpu():
+    assert evaluation.frechet_distance(*CLOUDS) > 0
+    assert evaluation.kernel_distance(*CLOUDS).n == 40
+    assert 0 <= evaluation.precision_recall(*CLOUDS).recall <= 1
+    assert evaluation.mode_coverage(POINTS, EIGHT).n == 100
+    assert evaluation.stacked_mode_coverage(DIGITS.reshape(100, 3, 28, 28)).n == 100
+    assert evaluation.judge_digits(DIGITS[:100], DIGITS).n_samples == 100
+    assert evaluation.estimate([1.0, 2.0]).mean == 1.5
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_an_exercise_is_checked_on_the_cpu():
+    def kl(p, q):
+        return torch.distributions.kl_divergence(*map(torch.distributions.Categorical, (p, q)))
+
+    assert grade("3.3", kl).outcome == "right", grade("3.3", kl).message
