@@ -8,6 +8,8 @@ import contextlib
 import importlib.util
 import inspect
 import json
+import math
+import shlex
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -33,6 +35,7 @@ GAN_LOSSES = ("minimax", "non_saturating")
 MODELS = {"vae": "gm_lib.vae:digit_vae", "gan": "gm_lib.gan:digit_gan"}
 NUM_CLASSES = 10
 POSITIVE = click.IntRange(min=1)
+FEWEST_SAMPLES = 65  # that can be judged: one more than the classifier has features
 VALIDATION_IMAGES = 2_000  # enough for a curve; evaluate takes them all
 
 
@@ -51,18 +54,39 @@ class OneOf(click.Choice):
             self.fail(str(error), param, ctx)
 
 
+class Finite(click.FloatRange):
+    """A range of numbers, of which neither infinity nor NaN is one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return ``value`` as a number, or fail."""
+        number = super().convert(value, param, ctx)
+        return number if math.isfinite(number) else self.fail(f"{value} is not a finite number.", param, ctx)
+
+
+class Place(click.Path):
+    """A path, in which ``~`` is the user's home folder also where no shell has said so (``--out=~/run``)."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        return Path(str(super().convert(value, param, ctx))).expanduser()
+
+
 class FriendlyGroup(click.Group):
     """A group whose commands end with the message of an error that the user can mend, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
+        for output in (sys.stdout, sys.stderr):  # no result is lost because some terminal knows no ≥
+            if hasattr(output, "reconfigure"):
+                output.reconfigure(errors="replace")
         try:
             return super().invoke(ctx)
         except BrokenPipeError:  # `gm_lib env | head`: click ends quietly
             raise
         except OSError as error:
-            ours = error.filename is None  # the system's own messages name a file apart
-            raise click.ClickException((ours and error.strerror) or str(error)) from error
+            # The system's own messages name the file apart.
+            named = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+            raise click.ClickException(named or str(error)) from error
         except (ValueError, FloatingPointError, ImportError) as error:
             raise click.ClickException(str(error)) from error
 
@@ -71,7 +95,7 @@ device_option = click.option("--device", help="cpu, cuda, cuda:1 or mps.  [defau
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Fixes all random numbers."
 )
-run_argument = click.argument("run", type=click.Path(path_type=Path))
+run_argument = click.argument("run", type=Place())
 
 
 def training_options(
@@ -86,7 +110,7 @@ def training_options(
         click.option("--batch-size", type=POSITIVE, default=batch_size, help="Images per update."),
         click.option(
             "--learning-rate",
-            type=click.FloatRange(min=0, min_open=True),
+            type=Finite(min=0, min_open=True),
             default=learning_rate,
             help="Adam's step size.",
         ),
@@ -98,7 +122,7 @@ def training_options(
             default="float32",
             help="Of matrix products and convolutions.",
         ),
-        click.option("--out", type=click.Path(path_type=Path), default=Path(out), help="The run's folder."),
+        click.option("--out", type=Place(), default=Path(out), help="The run's folder."),
         click.option(
             "--resume/--no-resume", default=True, help="Go on with the run in --out, or replace it."
         ),
@@ -138,7 +162,7 @@ def train() -> None:
 
     A run has config.json (its settings), metrics.jsonl (what was recorded), samples.png, samples/ (what the
     same noise gave in the course of training) and its last checkpoint. Ctrl-C and SIGTERM end the training
-    after the step it is in; the same command goes on where it stopped.
+    after the step it is in, and so does a closed terminal; the same command goes on where it stopped.
 
     With --tensorboard the run also holds event files: tensorboard --logdir runs shows them. Several processes
     train one model when torchrun starts them: torchrun --nproc-per-node 2 -m gm_lib train vae.
@@ -152,9 +176,7 @@ def train() -> None:
 )
 @click.option("--conditional", is_flag=True, help="Give encoder and decoder the label: p(x | z, y).")
 @click.option("--likelihood", type=OneOf("likelihood", LIKELIHOODS), default="bernoulli", help="p(x | z).")
-@click.option(
-    "--beta", type=click.FloatRange(min=0), default=1.0, help="Weight of the KL in the loss; 1 is the ELBO."
-)
+@click.option("--beta", type=Finite(min=0), default=1.0, help="Weight of the KL in the loss; 1 is the ELBO.")
 @training_options(steps="4000, on a GPU 20000", batch_size=128, learning_rate=1e-3, out="runs/vae")
 def train_vae(*, data: str, seed: int, steps: int | None, **options: Any) -> None:
     """Train a variational autoencoder on handwritten digits.
@@ -190,12 +212,10 @@ def train_vae(*, data: str, seed: int, steps: int | None, **options: Any) -> Non
 @click.option("--width", type=POSITIVE, default=32, help="Channels at 14×14; twice as many at 7×7.")
 @click.option("--conditional", is_flag=True, help="Give both players the label.")
 @click.option("--loss", type=OneOf("loss", GAN_LOSSES), default="non_saturating", help="What G minimizes.")
-@click.option(
-    "--gamma", type=click.FloatRange(min=0), default=0.0, help="Weight of the penalty R1 on D's gradient."
-)
+@click.option("--gamma", type=Finite(min=0), default=0.0, help="Weight of the penalty R1 on D's gradient.")
 @click.option(
     "--average",
-    type=click.FloatRange(min=0, max=1, max_open=True),
+    type=Finite(min=0, max=1, max_open=True),
     default=0.999,
     help="How slowly the averaged generator, which samples, follows; 0 is at once.",
 )
@@ -230,7 +250,7 @@ def train_gan(*, data: str, seed: int, steps: int | None, **options: Any) -> Non
 @click.option("--n", type=POSITIVE, default=64, help="How many images.")
 @click.option("--label", type=click.IntRange(0, NUM_CLASSES - 1), help="The digit, for a conditional model.")
 @seed_option
-@click.option("--out", type=click.Path(path_type=Path), default=Path("samples.png"), help="The picture.")
+@click.option("--out", type=Place(), default=Path("samples.png"), help="The picture.")
 @device_option
 def sample(run: Path, n: int, label: int | None, seed: int, out: Path, device: str | None) -> None:
     """Draw images from a trained model into one picture, a PNG file.
@@ -243,23 +263,31 @@ def sample(run: Path, n: int, label: int | None, seed: int, out: Path, device: s
       python -m gm_lib sample runs/gan
       python -m gm_lib sample runs/by-digit --label 7 --n 25 --out sevens.png
     """
+    from gm_lib.files import check_writable
     from gm_lib.plotting import save_images
 
+    choose("kind of picture", out.suffix.lower(), (".png",))
     model, _, _ = _load(run, device)
     if label is not None and not model.num_classes:
         raise click.UsageError(f"the model in {run} takes no labels; train one with --conditional.")
+    check_writable(out)
     click.echo(f"{n} samples in {save_images(_draw(model, n, label, seed), out)}")
 
 
 @main.command()
 @run_argument
 @click.option("--split", type=OneOf("split", ("valid", "test")), default="valid", help="On which images.")
-@click.option("--samples", type=POSITIVE, default=2_000, help="How many images the model draws to be judged.")
+@click.option(
+    "--samples",
+    type=click.IntRange(min=FEWEST_SAMPLES),
+    default=2_000,
+    help="How many images the model draws to be judged.",
+)
 @click.option("--k", type=POSITIVE, default=100, help="Draws of z per image for the bound.")
 @click.option(
     "--limit", type=click.IntRange(min=2), help="Only the first images for the likelihood.  [default: all]"
 )
-@click.option("--out", type=click.Path(path_type=Path), help="A JSON file.  [default: RUN/evaluation.json]")
+@click.option("--out", type=Place(), help="A JSON file.  [default: RUN/evaluation.json]")
 @seed_option
 @device_option
 def evaluate(
@@ -287,7 +315,7 @@ def evaluate(
     """
     from gm_lib.data import images
     from gm_lib.evaluation import judge_digits
-    from gm_lib.files import replace_file
+    from gm_lib.files import check_writable, replace_file
 
     model, config, step = _load(run, device)
     sets = images(config["data"], fallback=False)  # other images say nothing about what it learned
@@ -295,31 +323,30 @@ def evaluate(
     against = f"{len(data):,} {name} images of {sets.name}"
     result: dict[str, Any] = {"title": f"{run}, step {step:,}, on {against}", "step": step}
     result |= {"split": split, "seed": seed}
+    out = out or _folder(run) / "evaluation.json"
+    check_writable(out)
     click.echo(result["title"])
+    table = ""
+    # What takes seconds, and so what may go wrong, before what takes minutes.
+    report = judge_digits(_draw(model, samples, None, seed), data.x, seed=seed, against=against)
     if hasattr(model, "log_weights"):
         x, y = _as_trained_on(model, data.x[:limit], seed), data.y[:limit]
         result |= _likelihood(model, x, y, k, seed)
-        click.echo(f"\nnats per image ± standard error, {result['kind']}, {result['images']:,} images")
+        table = f"\nnats per image ± standard error, {result['kind']}, {result['images']:,} images\n"
         for title, bound in (
             ("-ELBO", result["negative_elbo"]),
             (f"-log p(x), bound from k = {k:,} draws", result["negative_log_likelihood_bound"]),
         ):
-            click.echo(f"{title:<38}{bound['mean']:>10.2f} ± {bound['standard_error']:.2f}")
-    report = judge_digits(_draw(model, samples, None, seed), data.x, seed=seed, against=against)
+            table += f"{title:<38}{bound['mean']:>10.2f} ± {bound['standard_error']:.2f}\n"
     result["digits"] = report.as_dict()
-    shown = "means of p(x | z)" if hasattr(model, "likelihood") else "generated images"
-    click.echo(f"\nsamples ({shown}) judged by the digit classifier\n{report}")
-    out = out or run / "evaluation.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
     replace_file(out, (json.dumps(result, indent=1) + "\n").encode())
-    click.echo(f"all of it in {out}")
+    shown = "means of p(x | z)" if hasattr(model, "likelihood") else "generated images"
+    click.echo(f"{table}\nsamples ({shown}) judged by the digit classifier\n{report}\nall of it in {out}")
 
 
 @main.command()
 @run_argument
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("model.onnx"), help="A name in .onnx or .png."
-)
+@click.option("--out", type=Place(), default=Path("model.onnx"), help="A name in .onnx or .png.")
 @seed_option
 def export(run: Path, out: Path, seed: int) -> None:
     """Write what others can use of a trained model: its network, or a grid of images.
@@ -339,19 +366,19 @@ def export(run: Path, out: Path, seed: int) -> None:
       python -m gm_lib export runs/by-digit --out grid.png
     """
     from gm_lib.export import OPSET, onnx_bytes, variations
-    from gm_lib.files import replace_file
+    from gm_lib.files import check_writable, replace_file
     from gm_lib.plotting import save_images
 
     kind = choose("kind of export", out.suffix.lower(), (".onnx", ".png"))
     if kind == ".onnx":
         _need("onnx", "onnxscript")
     model, _, _ = _load(run, "cpu")
+    check_writable(out)
     if kind == ".png":
         click.echo(f"a grid of images in {save_images(variations(model, seed=seed), out, columns=10)}")
         return
     click.echo("Translating the network, which takes some seconds…", err=True)
     content = onnx_bytes(model)
-    out.parent.mkdir(parents=True, exist_ok=True)
     replace_file(out, content)
     labels = ", y (batch)" if model.num_classes else ""
     click.echo(f"z (batch, {model.latent_dim}){labels} to x (batch, 1, 28, 28), ONNX opset {OPSET}, in {out}")
@@ -452,7 +479,7 @@ def _one_process_speaks() -> None:
 def _say_what_came_out(out: Path, result: str, history: "History") -> None:
     click.echo(
         f"{out}: {result}, {history.images_per_second:,.0f} images/s; samples in {out / 'samples.png'}. "
-        f"Next: python -m gm_lib evaluate {out}"
+        f"Next: python -m gm_lib evaluate {shlex.quote(str(out))}"
     )
 
 
@@ -494,13 +521,25 @@ def _load(run: Path, device: str | None) -> tuple[Any, dict[str, Any], int]:
 
     if parallel.size() > 1:
         raise click.ClickException("this is work for one process: start it without torchrun.")
-    config = _config(run)
+    config = _config(_folder(run))
     build = _builder(config["model"])
-    names = inspect.signature(build).parameters
-    model = build(**{name: value for name, value in config.items() if name in names})
+    needed = inspect.signature(build).parameters
+    if missing := [name for name in ("data", *needed) if name not in config]:
+        raise click.ClickException(
+            f"{_folder(run) / 'config.json'} lacks {', '.join(missing)}, which every run has: get it from "
+            "where this run came from, or train again."
+        )
+    model = build(**{name: config[name] for name in needed})
     checkpoint = load_checkpoint(run)
     put_weights(model, checkpoint.weights, checkpoint.path)
     return model.to(runtime.device(device)).eval(), config, checkpoint.step
+
+
+def _folder(run: Path) -> Path:
+    """Return the folder of a run, of which one of the checkpoints may have been given."""
+    from gm_lib.training.checkpoint import is_checkpoint
+
+    return run.parent if is_checkpoint(run) else run
 
 
 def _config(run: Path) -> dict[str, Any]:
@@ -508,8 +547,8 @@ def _config(run: Path) -> dict[str, Any]:
     path = run / "config.json"
     if not path.is_file():
         raise click.ClickException(
-            f"there is no run in {run}: {path} is missing. Make one: python -m gm_lib train vae --out {run}, "
-            "or train gan."
+            f"there is no run in {run}: {path} is missing. Make one: "
+            f"python -m gm_lib train vae --out {shlex.quote(str(run))}, or train gan."
         )
     try:
         config = json.loads(path.read_text())

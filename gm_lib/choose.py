@@ -1,8 +1,9 @@
-"""Look a name up, and answer a misspelt one with the names that were meant."""
+"""What users give: a name, looked up, whose misspelling is answered with what was meant; a whole number."""
 
 import difflib
+import operator
 from collections.abc import Iterable, Mapping
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -22,6 +23,20 @@ def choose(kind: str, name: str, known: Mapping[str, T] | Iterable[str]) -> T | 
     if name not in names:
         raise ValueError(_unknown(kind, name, names))
     return known[name] if isinstance(known, Mapping) else name
+
+
+def whole_number(name: str, value: Any, least: int = 0) -> int:
+    """Return ``value`` as a Python int, whichever library's whole number it is.
+
+    Raises ``ValueError`` naming what was given as ``name``, if it is none or less than ``least``.
+    """
+    try:
+        number = operator.index(value)
+    except (TypeError, ValueError, RuntimeError):  # what tensors and arrays of several values raise
+        number = least - 1
+    if number < least:
+        raise ValueError(f"{name} must be a whole number, at least {least}, not {value!r}.")
+    return number
 
 
 def _unknown(kind: str, name: str, names: list[str]) -> str:

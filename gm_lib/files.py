@@ -13,7 +13,13 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 
-_NO_LOCKS_HERE = (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EBADF, errno.EINVAL)  # some network drives
+# What file systems answer, some network drives and FUSE, when asked to lock or flush what they cannot.
+_UNABLE = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK, errno.EBADF, errno.EINVAL)
+
+
+def place(path: str | os.PathLike[str]) -> Path:
+    """Return ``path`` with the user's home folder where it begins with ``~``, as a shell would."""
+    return Path(path).expanduser()
 
 
 @contextlib.contextmanager
@@ -25,6 +31,10 @@ def locked(folder: Path) -> Iterator[None]:
     """
     with naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    if not fcntl:  # where there are no locks, a folder cannot be opened either
+        yield
+        return
+    with naming(folder):
         descriptor = os.open(folder, os.O_RDONLY)
     try:
         _lock(descriptor, folder)
@@ -35,13 +45,20 @@ def locked(folder: Path) -> Iterator[None]:
 
 def _lock(descriptor: int, folder: Path) -> None:
     try:
-        if fcntl:
+        with _where_able():
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         message = f"another run is writing into {folder}. Wait for its end, or choose another folder."
         raise BlockingIOError(error.errno, message) from error
+
+
+@contextlib.contextmanager
+def _where_able() -> Iterator[None]:
+    """Let pass that a file system has no such operation; all else that goes wrong is an error."""
+    try:
+        yield
     except OSError as error:
-        if error.errno not in _NO_LOCKS_HERE:
+        if error.errno not in _UNABLE:
             raise
 
 
@@ -58,16 +75,34 @@ def naming(folder: Path) -> Iterator[None]:
 def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
     """Write ``content`` under a temporary name, flush it to the disk, and rename it over ``path``.
 
-    Whatever goes wrong (``OSError``), ``path`` holds its old content or the new one, never a part.
+    Folders on the way are made. Whatever goes wrong (``OSError``, naming ``path``), ``path`` holds its old
+    content or the new one, never a part.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with _temporary(Path(path)) as temporary:
         write_durably(temporary, content)
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+
+
+def check_writable(path: Path) -> None:
+    """Raise the ``OSError`` of :func:`replace_file` before the work whose result shall go to ``path``."""
+    with _temporary(path) as temporary:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        temporary.touch()
+
+
+@contextlib.contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """Give a name beside ``path`` to write under first, gone afterwards; errors name ``path``."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror or str(error), str(path)) from error
 
 
 def replace_folder(path: Path, files: Mapping[str, bytes]) -> None:
@@ -102,18 +137,20 @@ def remove_folder(path: Path) -> None:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Write a file and wait until its content has reached the disk."""
+    """Write a file and wait until its content has reached the disk, where the file system can tell."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()
-        os.fsync(file.fileno())
+        with _where_able():
+            os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Make new names in ``folder`` survive a power cut, where the system lets a folder be opened."""
+    """Make new names in ``folder`` survive a power cut, where system and file system can do that."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
+            with _where_able():
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)

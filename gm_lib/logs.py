@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from gm_lib.plotting import image_grid, save_images
-from gm_lib.training.history import Row
+from gm_lib.training.history import Row, row_text
 
 _EVERY = 100  # steps from one record of fit to the next
 _PICTURES = 10  # of a run, about
@@ -52,8 +52,7 @@ class RunLog:
                     self._writer.add_scalar(name, value, step)
         if step % self.every == 0:
             if self.say:
-                values = ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "step")
-                self.say(f"step {step:,} of {self.steps:,}: {values}")
+                self.say(f"step {step:,} of {self.steps:,}: {row_text(row)}")
             if step != self._drawn:
                 self._draw(step)
         if self._writer:

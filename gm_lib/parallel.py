@@ -44,9 +44,10 @@ def is_main() -> bool:
 
 
 def say(message: str) -> None:
-    """Print ``message`` once, not once in each process."""
+    """Print ``message`` once, not once in each process, and not to a terminal that was closed."""
     if is_main():
-        print(message, flush=True)
+        with contextlib.suppress(OSError):
+            print(message, flush=True)
 
 
 def local_rank() -> int | None:
@@ -140,14 +141,14 @@ def mean(x: Tensor) -> Tensor:
     return x
 
 
-def any_of(flag: bool) -> bool:
-    """Tell whether ``flag`` is true in any process. On the CPU: no device is waited for."""
+def any_of(*flags: bool) -> tuple[bool, ...]:
+    """Tell of each of ``flags`` whether it is true in any process. On the CPU: no device is waited for."""
     if size() == 1:
-        return flag
-    found = torch.tensor(float(flag))
+        return flags
+    found = torch.tensor(flags, dtype=torch.float32, device="cpu")
     with _naming_a_lost_process():
         dist.all_reduce(found, op=dist.ReduceOp.MAX)
-    return bool(found)
+    return tuple(map(bool, found.tolist()))
 
 
 def from_main(value: T) -> T:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from gm_lib import parallel
-from gm_lib.choose import choose
+from gm_lib.choose import choose, whole_number
 
 T = TypeVar("T")
 Profile = Literal["quick", "full"]
@@ -80,6 +80,7 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
 
 def seed_everything(seed: int) -> None:
     """Seed the global generators of Python, NumPy and PyTorch (on all devices); 0 ≤ ``seed`` < 2³²."""
+    seed = whole_number("seed", seed)
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 (the global state that other libraries draw from is what is meant)
     torch.manual_seed(seed)

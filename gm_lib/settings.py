@@ -5,11 +5,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch.optim import Optimizer
 
 
-def json_values(settings: dict[str, Any]) -> dict[str, Any]:
+def plain(value: Any) -> Any:
+    """Return ``value`` with Python's numbers for NumPy's, also within dictionaries, lists and tuples.
+
+    A checkpoint is read by a loader that takes no others, and JSON has no others.
+    """
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {plain(key): plain(item) for key, item in value.items()}
+    return type(value)(map(plain, value)) if type(value) in (list, tuple) else value
+
+
+def json_values(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings as JSON gives them back, tuples as lists; ``TypeError`` if it cannot hold one."""
+    settings = plain(settings)
     for name, value in settings.items():
         try:
             json.dumps(value, allow_nan=False)
@@ -23,7 +37,7 @@ def optimizer_settings(optimizers: Mapping[str, Optimizer]) -> dict[str, Any]:
     return {
         f"optimizers.{name}.{key}": value
         for name, optimizer in optimizers.items()
-        for key, value in {"kind": type(optimizer).__name__, **optimizer.defaults}.items()
+        for key, value in plain({"kind": type(optimizer).__name__, **optimizer.defaults}).items()
         if isinstance(value, (int, float, str, tuple)) and not isinstance(value, bool)
     }
 

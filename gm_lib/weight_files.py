@@ -6,6 +6,7 @@ from pathlib import Path
 import safetensors
 import safetensors.torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 
 def parse_weights(path: Path, content: bytes) -> dict[str, Tensor]:
@@ -16,9 +17,18 @@ def parse_weights(path: Path, content: bytes) -> dict[str, Tensor]:
         raise ValueError(f"{path} is not a whole safetensors file: {error}. Get or make it again.") from error
 
 
+def named_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Return the model's ``state_dict()`` under its own names, also where ``torch.compile`` wraps a part."""
+    return {_own_name(key): value for key, value in model.state_dict().items()}
+
+
+def _own_name(key: str) -> str:
+    return key.replace("_orig_mod.", "")
+
+
 def put_weights(model: nn.Module, weights: Mapping[str, Tensor], source: Path) -> None:
     """Copy ``weights`` into ``model``: all of them or, when they do not fit (``ValueError``), none."""
-    own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    own = {key: tuple(value.shape) for key, value in named_weights(model).items()}
     saved = {key: tuple(value.shape) for key, value in weights.items()}
     problems = [f"{key} is not in the file" for key in own if key not in saved]
     problems += [f"{key} is not in the model" for key in saved if key not in own]
@@ -33,15 +43,23 @@ def put_weights(model: nn.Module, weights: Mapping[str, Tensor], source: Path) -
             f"{source} holds the weights of another model than this {type(model).__name__}: "
             f"{'; '.join(problems[:3])}{more}. Build the model with the settings it was trained with."
         )
-    model.load_state_dict(dict(weights))
+    model.load_state_dict({key: weights[_own_name(key)] for key in model.state_dict()})
 
 
-def check_finite(model: nn.Module, step: int) -> None:
-    """Raise ``FloatingPointError`` naming a weight that is not finite: losses may be, and a gradient not."""
-    for name, value in model.state_dict().items():
-        if value.is_floating_point() and not bool(value.isfinite().all()):
+def check_finite(model: nn.Module, optimizers: Mapping[str, Optimizer], step: int) -> None:
+    """Raise ``FloatingPointError`` naming what is not finite, though losses may be: a gradient was not.
+
+    Looked at are weights, and what optimizers remember of the gradients: where Adam's second moment is
+    infinite, the weight stays as it is for ever.
+    """
+    found = [(f"{name!r} of the model", value) for name, value in named_weights(model).items()]
+    for name, optimizer in optimizers.items():
+        for state in optimizer.state.values():
+            found += [(f"{key!r} of the optimizer {name!r}", value) for key, value in state.items()]
+    for what, value in found:
+        if isinstance(value, Tensor) and value.is_floating_point() and not bool(value.isfinite().all()):
             raise FloatingPointError(
-                f"step {step}: {name!r} of the model is not finite, though the losses so far are, so a "
-                "gradient was not. Training has stopped; nothing after the last checkpoint was saved. Look "
-                "for sqrt(0), 0 · log(0) and norms of zero."
+                f"step {step}: {what} is not finite, though the losses so far are, so a gradient was not, or "
+                "it was too large to be squared. Training has stopped; nothing after the last checkpoint was "
+                "saved. Look for sqrt(0), 0 · log(0), norms of zero and data far from 1 in size."
             )

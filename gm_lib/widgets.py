@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import ipywidgets
@@ -22,7 +23,8 @@ def slide(draw: Callable[..., Any], **sliders: Range | list[Any]) -> ipywidgets.
     or a menu (a list). Sliders start at the argument's default value, if it has one, else in the middle. End
     a cell with the call, so that the notebook shows what it returns.
 
-    Without a notebook ``draw`` is called once, with the values that the sliders would start at. While the
+    Without a notebook, or where nobody can move a slider since a program runs the notebook (nbconvert,
+    papermill), ``draw`` is called once, with the values that the sliders would start at. While the
     book is being built (``GM_STRICT=1``) nothing is shown, since a page has no kernel to answer its sliders:
     there a figure of its own takes their place. ``draw`` is tried, though, at the start and at both ends of
     the sliders, so that a broken one stops the build. Both return ``None``.
@@ -42,7 +44,7 @@ def slide(draw: Callable[..., Any], **sliders: Range | list[Any]) -> ipywidgets.
             )
         _try(draw, start)
         return None
-    if not _in_notebook():
+    if not _someone_at_the_notebook():
         draw(**start)
         return None
     return ipywidgets.interactive(draw, **sliders)
@@ -54,7 +56,7 @@ def _check(draw: Callable[..., Any], sliders: dict[str, Any]) -> None:
         choose("argument of draw", name, arguments)
         if isinstance(values, list) and values:
             continue
-        numbers = isinstance(values, tuple) and all(isinstance(value, (int, float)) for value in values)
+        numbers = isinstance(values, tuple) and all(isinstance(value, Real) for value in values)
         if not (
             numbers and len(values) in (2, 3) and values[0] < values[1] and min(values[2:], default=1) > 0
         ):
@@ -76,8 +78,15 @@ def _try(draw: Callable[..., Any], values: dict[str, Any]) -> None:
         plt.close(number)
 
 
-def _in_notebook() -> bool:
-    return hasattr(get_ipython(), "kernel")
+def _someone_at_the_notebook() -> bool:
+    """Tell whether there is a front end in which a person could answer a question, and so move a slider.
+
+    A program that runs notebooks is none, and must get no slider: what is drawn below one such a program
+    reports back to the kernel, and sending that it may overlook the kernel's word that the cell has ended,
+    for which it then waits for ever.
+    """
+    kernel = getattr(get_ipython(), "kernel", None)
+    return kernel is not None and kernel.get_parent().get("content", {}).get("allow_stdin", True)
 
 
 def _first_value(draw: Callable[..., Any], name: str, values: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from gm_lib.choose import whole_number
 from gm_lib.runtime import device as choose_device
 
 
@@ -53,16 +54,17 @@ class Batches:
         shuffle: bool = True,
     ) -> None:
         _check_examples(x, y, is_image=dynamic_binarization or (isinstance(x, Tensor) and x.ndim == 4))
-        if batch_size < 1 or (shuffle and batch_size > len(x)):
+        batch_size, seed = whole_number("batch_size", batch_size, 1), whole_number("seed", seed)
+        if shuffle and batch_size > len(x):
             raise ValueError(
                 f"batch_size is {batch_size}, but must be from 1 to the number of examples, {len(x)}."
             )
         self.device = choose_device(device)
         self.x = x.to(self.device)
-        self.y = None if y is None else y.to(self.device)
+        self.y = None if y is None else _labels(y).to(self.device)
         self.batch_size = batch_size
-        self.dynamic_binarization = dynamic_binarization
-        self.shuffle = shuffle
+        self.dynamic_binarization = bool(dynamic_binarization)
+        self.shuffle = bool(shuffle)
         self._generator = torch.Generator(self.device).manual_seed(seed)
         self._start_epoch()
 
@@ -203,10 +205,22 @@ def _check_unit_interval(x: Tensor) -> None:
     if math.isnan(low) or math.isnan(high):
         raise ValueError("the images hold NaN: look at how they were computed.")
     if low < 0 or high > 1:
-        hint = (
-            "divide by 255" if high > 2 else "(x + 1) / 2 brings [-1, 1] there" if low < 0 else "rescale them"
-        )
+        # Both bounds tell where they come from, or neither: a remedy for other numbers would spoil these.
+        if low >= 0 and 2 < high <= 255:
+            hint = "divide by 255"
+        elif -1 <= low < -0.9 and high <= 1:
+            hint = "(x + 1) / 2 brings [-1, 1] there"
+        else:
+            hint = (
+                "undo what was done to them (if they were standardized: x * std + mean), 0 is black, 1 white"
+            )
         raise ValueError(f"image values must be in [0, 1], but they go from {low:.4g} to {high:.4g}: {hint}.")
+
+
+def _labels(y: Tensor) -> Tensor:
+    """Return whole numbers as int64, the integers that losses take, and other things as they are."""
+    other = y.is_floating_point() or y.is_complex() or y.dtype == torch.bool
+    return y if other else y.long()
 
 
 def _check_examples(x: Tensor, y: Tensor | None, *, is_image: bool) -> None:
@@ -214,10 +228,12 @@ def _check_examples(x: Tensor, y: Tensor | None, *, is_image: bool) -> None:
     if is_image:
         check_images(x)
     elif not isinstance(x, Tensor):
-        raise TypeError(f"x must be a torch.Tensor, not {type(x).__name__}.")
+        raise TypeError(f"x must be a torch.Tensor, not {type(x).__name__}; torch.as_tensor may help.")
     elif x.numel() == 0:
         raise ValueError(f"x is empty: its shape is {tuple(x.shape)}.")
     elif not x.isfinite().all():
         raise ValueError("x holds NaN or infinite values.")
+    if y is not None and not isinstance(y, Tensor):
+        raise TypeError(f"y must be a torch.Tensor, not {type(y).__name__}; torch.as_tensor may help.")
     if y is not None and len(y) != len(x):
         raise ValueError(f"there are {len(x)} examples but {len(y)} labels.")

@@ -1,31 +1,72 @@
 """Batches without end, on the device they are used on, and each process's part of them."""
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset, IterableDataset
 
 from gm_lib import parallel
+from gm_lib.data.batches import Batch
 
 
-def stream(batches: Iterable[Any], device: torch.device) -> Iterator[Any]:
+def stream(
+    batches: Iterable[Any], device: torch.device, dtype: torch.dtype | None = None
+) -> Iterator[tuple[Any, ...]]:
     """Go through ``batches`` over and over; yield this process's part of each, on the device.
 
-    A batch is a tensor or a tuple of tensors with the examples along the first dimension. Every process must
-    be given the same ones.
+    A batch is a tensor or a tuple of tensors with the examples along the first dimension. As a
+    :class:`Batch`, the pair (x, y), comes what was one or a tensor alone; a longer tuple comes as one. Every
+    process must be given the same ones. Floating-point numbers get the ``dtype``, if one is given.
 
-    Raises ``ValueError`` if there are none or one is empty, ``TypeError`` for another kind of batch.
+    Raises ``ValueError`` if there are none, one is empty, or one is another kind of data than the first;
+    ``TypeError`` for another kind of batch, and for data that is not in batches yet.
     """
+    _check_in_batches(batches)
+    first: Tensor | None = None
     while True:
         count = 0
-        for count, batch in enumerate(batches, start=1):  # noqa: B007 (it is looked at after the loop)
-            yield _part_on_device(batch, count_examples(batch), device)
+        for count, given in enumerate(batches, start=1):
+            batch, n = _as_tuple(given), count_examples(given)
+            first = batch[0] if first is None else first
+            if (batch[0].dtype, batch[0].dim()) != (first.dtype, first.dim()):
+                raise ValueError(
+                    f"batch {count} is {_described(batch[0])}, the first one {_described(first)}. "
+                    "Labels belong into the batch of their examples: (x, y)."
+                )
+            yield _part_on_device(batch, n, device, dtype)
         if count == 0:
             raise ValueError(
                 "there are no (more) batches. Give something with batches in it that can be gone through "
                 "again (gm_lib.data.Batches, a DataLoader, a list), or a generator that does not end."
             )
+
+
+def _check_in_batches(batches: Any) -> None:
+    """Raise ``TypeError`` for examples that nobody has put into batches, or for a single batch."""
+    examples = isinstance(batches, Dataset) and not isinstance(batches, IterableDataset)
+    one = isinstance(batches, Tensor) or (
+        isinstance(batches, tuple) and all(isinstance(part, Tensor | None) for part in batches)
+    )
+    if examples or one or not isinstance(batches, Iterable):
+        raise TypeError(
+            f"batches must be gone through batch by batch, and a {type(batches).__name__} is not: give "
+            "gm_lib.data.Batches(x, y), a DataLoader, or a list of batches."
+        )
+
+
+def _as_tuple(batch: Any) -> tuple[Any, ...]:
+    """Return a batch as the pair (x, y), or as the longer tuple that it is."""
+    if hasattr(batch, "_fields"):
+        return batch
+    parts = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
+    return Batch(*parts, *[None][: 2 - len(parts)]) if len(parts) in (1, 2) else parts
+
+
+def _described(x: Tensor) -> str:
+    return f"{x.dtype} of shape {tuple(x.shape)}"
 
 
 def count_examples(batch: Any) -> int:
@@ -39,12 +80,26 @@ def count_examples(batch: Any) -> int:
     return len(first)
 
 
-def _part_on_device(batch: Any, n: int, device: torch.device) -> Any:
+@contextlib.contextmanager
+def naming_a_lone_example(batch: Any) -> Iterator[None]:
+    """Say in a ``ValueError`` from within that the batch has a single example: batch norm cannot use it."""
+    try:
+        yield
+    except ValueError as error:
+        if count_examples(batch) > 1:
+            raise
+        raise ValueError(
+            f"a batch has a single example, of which batch norm can make nothing ({error}). Leave a smaller "
+            "last batch out: Batches(x, y) does, and a DataLoader with drop_last=True."
+        ) from error
+
+
+def _part_on_device(part: Any, n: int, device: torch.device, dtype: torch.dtype | None) -> Any:
     """Return this process's rows of a tensor, or of a tuple's, on the device; other things as they are."""
-    if isinstance(batch, Tensor):
-        rows = parallel.share(batch) if batch.dim() and len(batch) == n else batch
-        return rows.to(device, non_blocking=True)
-    if isinstance(batch, (tuple, list)):
-        parts = [_part_on_device(part, n, device) for part in batch]
-        return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
-    return batch
+    if isinstance(part, Tensor):
+        rows = parallel.share(part) if part.dim() and len(part) == n else part
+        return rows.to(device, dtype if rows.is_floating_point() else None, non_blocking=True)
+    if isinstance(part, (tuple, list)):
+        parts = [_part_on_device(each, n, device, dtype) for each in part]
+        return type(part)(*parts) if hasattr(part, "_fields") else type(part)(parts)
+    return part

@@ -1,5 +1,6 @@
 """Train any model that knows its own update: one loop, its record, its checkpoints."""
 
+from gm_lib.trainable import Trainable
 from gm_lib.training.checkpoint import (
     Checkpoint,
     latest_checkpoint,
@@ -8,7 +9,7 @@ from gm_lib.training.checkpoint import (
     save_checkpoint,
 )
 from gm_lib.training.history import History
-from gm_lib.training.loop import Trainable, fit
+from gm_lib.training.loop import fit
 
 __all__ = [
     "Checkpoint",

@@ -20,8 +20,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from gm_lib.files import remove_folder, replace_folder
-from gm_lib.weight_files import parse_weights, put_weights
+from gm_lib.files import place, remove_folder, replace_folder
+from gm_lib.settings import plain
+from gm_lib.weight_files import named_weights, parse_weights, put_weights
 
 PathLike = str | os.PathLike[str]
 _WEIGHTS, _STATE, _MANIFEST = "weights.safetensors", "state.pt", "manifest.json"
@@ -46,12 +47,12 @@ def save_checkpoint(folder: PathLike, model: nn.Module, *, step: int, state: Map
 
     Raises the ``OSError`` that stopped it (no permission, no space left…), saying what is still there.
     """
-    folder = Path(folder)
+    folder = place(folder)
     final = folder / f"checkpoint-{step:07d}"
     # Copies, because safetensors refuses tensors that share memory.
-    weights = {key: value.detach().cpu().clone().contiguous() for key, value in model.state_dict().items()}
+    weights = {key: value.detach().cpu().clone().contiguous() for key, value in named_weights(model).items()}
     buffer = io.BytesIO()
-    torch.save(dict(state), buffer)
+    torch.save(plain(state), buffer)
     files = {_WEIGHTS: safetensors.torch.save(weights), _STATE: buffer.getvalue()}
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     files[_MANIFEST] = json.dumps({"step": step, "sha256": sums}, indent=1).encode()
@@ -78,7 +79,7 @@ def save_checkpoint(folder: PathLike, model: nn.Module, *, step: int, state: Map
 
 def latest_checkpoint(folder: PathLike) -> Path | None:
     """Return the checkpoint with the most updates in a run's ``folder``, or ``None``."""
-    return max(checkpoints(Path(folder)), key=_order, default=None)
+    return max(checkpoints(place(folder)), key=_order, default=None)
 
 
 def load_checkpoint(folder: PathLike) -> Checkpoint:
@@ -87,10 +88,10 @@ def load_checkpoint(folder: PathLike) -> Checkpoint:
     Raises ``FileNotFoundError`` when there is none or a part of it is missing, and ``ValueError`` naming the
     file that is truncated, altered, or holds more than tensors and plain values (it is then not unpickled).
     """
-    path = Path(folder)
+    path = place(folder)
     if not path.is_dir():
         raise FileNotFoundError(f"there is no folder {path}. Train with out={str(path)!r} to make it.")
-    if not _NAME.fullmatch(path.name):
+    if not is_checkpoint(path):
         latest = latest_checkpoint(path)
         if latest is None:
             raise FileNotFoundError(f"{path} holds no checkpoint (a folder such as checkpoint-0000400).")
@@ -122,9 +123,11 @@ def load_weights(folder_or_file: PathLike, model: nn.Module) -> None:
     Raises what :func:`load_checkpoint` raises, and ``ValueError`` naming keys and shapes when the weights are
     those of another model, which is then left unchanged.
     """
-    path = Path(folder_or_file)
+    path = place(folder_or_file)
     if path.is_file():
-        put_weights(model, parse_weights(path, _read(path)), path)
+        put_weights(model, parse_weights(path, path.read_bytes()), path)
+    elif path.suffix == ".safetensors":
+        raise FileNotFoundError(f"there is no file {path}. Give one that is there, or the folder of a run.")
     else:
         checkpoint = load_checkpoint(path)
         put_weights(model, checkpoint.weights, checkpoint.path)
@@ -146,8 +149,13 @@ def _remedy(path: Path) -> str:
 def checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints in a run's folder, in no order."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        return [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
+        return [path for path in folder.iterdir() if is_checkpoint(path)]
     return []
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Tell whether a folder is a checkpoint, not a run, by its name."""
+    return _NAME.fullmatch(path.name) is not None
 
 
 def _order(path: Path) -> tuple[int, bool]:

@@ -1,12 +1,18 @@
 """What a training run recorded: the terms of its loss, its evaluations, and its speed."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
 from gm_lib.choose import choose
 
 Row = dict[str, float]
+
+
+def row_text(row: Mapping[str, float]) -> str:
+    """Return the values of a row in one line, without its step."""
+    return ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "step")
 
 
 @dataclasses.dataclass
@@ -19,7 +25,7 @@ class History:
 
     ``seconds`` is the time spent in updates and ``images`` the number of examples that they saw, over all
     parts of a resumed run, without evaluating and saving. ``interrupted``: the signal that ended it before
-    its last step (2: Ctrl-C, 15: SIGTERM), 0 if none did.
+    its last step (1: SIGHUP, 2: Ctrl-C, 15: SIGTERM), 0 if none did.
     """
 
     rows: list[Row] = dataclasses.field(default_factory=list)
@@ -59,8 +65,7 @@ class History:
 
     def __repr__(self) -> str:
         last = {name: value for row in self.rows for name, value in row.items()}
-        values = "".join(f", {name} {value:.4g}" for name, value in last.items() if name != "step")
+        values = f", {row_text(last)}" if self.rows else ""
         stopped = " (interrupted)" if self.interrupted else ""
-        return (
-            f"History: {last.get('step', 0)} steps{stopped}{values}, {self.images_per_second:,.0f} images/s"
-        )
+        speed = f"{self.images_per_second:,.0f} images/s"
+        return f"History: {last.get('step', 0)} steps{stopped}{values}, {speed}"

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,38 +17,24 @@ from torch.optim import Optimizer
 from tqdm.auto import tqdm
 
 from gm_lib import interrupts, parallel, runtime
-from gm_lib.choose import choose
-from gm_lib.data.stream import count_examples, stream
-from gm_lib.files import locked, naming, remove_folder, replace_file
+from gm_lib.choose import choose, whole_number
+from gm_lib.data.stream import count_examples, naming_a_lone_example, stream
+from gm_lib.files import locked, naming, place, remove_folder, replace_file
 from gm_lib.networks import evaluating
 from gm_lib.settings import json_values, optimizer_settings, refuse_other_settings
+from gm_lib.trainable import check_terms, check_trainable
 from gm_lib.training.checkpoint import (
     Checkpoint,
     checkpoints,
+    is_checkpoint,
     latest_checkpoint,
     load_checkpoint,
     save_checkpoint,
 )
-from gm_lib.training.history import History, Row
+from gm_lib.training.history import History, Row, row_text
 from gm_lib.weight_files import check_finite, put_weights
 
-
-@runtime_checkable
-class Trainable(Protocol):
-    """What :func:`fit` asks of a model, which must also be an ``nn.Module``.
-
-    A model may also have ``check(batch)``, which raises when a batch is not data that it can train on; it is
-    shown the first batch.
-    """
-
-    def optimizers(self) -> dict[str, Optimizer]:
-        """Make fresh optimizers over the model's parameters, by name."""
-
-    def update(self, batch: Any, optimizers: dict[str, Optimizer], step: int) -> dict[str, Tensor]:
-        """Do the ``step``-th update (counted from 1) and return the terms to record.
-
-        Always the same names, each with a detached tensor without dimensions on the model's device.
-        """
+_SAVE_WITHIN = 30.0  # seconds from one checkpoint to the next, and ten times what saving takes
 
 
 @dataclasses.dataclass
@@ -67,6 +53,8 @@ class _Run:
     # One row of terms per step since the last record, on the device: reading it means waiting for the device.
     window: Tensor = dataclasses.field(default_factory=lambda: torch.empty(0, 0))
     clock: float = 0.0
+    saved: int = 0  # the step of the last checkpoint
+    save_by: float = 0.0  # the time of the next, at the latest
 
     @property
     def pending(self) -> int:
@@ -94,10 +82,11 @@ def fit(
 ) -> History:
     """Train ``model`` until it has done ``steps`` updates, and return what was recorded.
 
-    ``model`` is :class:`Trainable`. It is moved to ``device`` (``None``: the best there is), trained in
+    ``model`` is ``Trainable``. It is moved to ``device`` (``None``: the best there is), trained in
     training mode and left in evaluation mode. ``batches`` is gone through again and again; each batch is a
-    tensor or a tuple of tensors, with the examples along the first dimension. With ``precision="bfloat16"``
-    matrix products and convolutions are computed in it (autocast); weights and losses stay in float32.
+    tensor or a tuple of tensors, with the examples along the first dimension, and comes to the model on its
+    device and in its dtype. With ``precision="bfloat16"`` matrix products and convolutions are computed in it
+    (autocast); weights and losses stay in float32.
 
     The run's random numbers depend on ``seed`` alone; the global random state is left as it was. Every
     ``log_every`` steps the mean of each term goes into the history, every ``evaluate_every`` steps what
@@ -105,13 +94,13 @@ def fit(
     each time. ``on_record`` is called with each such row; it must not draw from the global random state.
 
     With ``out``, that folder gets ``config.json`` (``settings``, JSON values), ``metrics.jsonl`` (the
-    history) and a checkpoint every ``checkpoint_every`` steps (0: none) and at the end. A run that finds a
-    checkpoint there goes on from it, unless ``resume`` is false; ``steps`` is always the total. If
-    ``batches`` has a ``state_dict()``, as ``gm_lib.data.Batches`` has, it goes on as if it had never
-    stopped. Without ``out`` nothing is written.
+    history) and a checkpoint every ``checkpoint_every`` steps, or half a minute (0: none), and at the end. A
+    run that finds a checkpoint there goes on from it, unless ``resume`` is false; ``steps`` is always the
+    total. If ``batches`` has a ``state_dict()``, as ``gm_lib.data.Batches`` has, it goes on as if it had
+    never stopped. Without ``out`` nothing is written.
 
-    Ctrl-C (a notebook's stop button) and SIGTERM end the run after the step it is in, save, and return the
-    history so far. A second Ctrl-C does not wait for the step; then nothing new is saved.
+    Ctrl-C (a notebook's stop button), SIGTERM and SIGHUP (a closed terminal) end the run after the step it is
+    in, save, and return the history so far. A second one does not wait for it; then nothing new is saved.
 
     Started by ``torchrun``, the processes train one model: each takes its rows of every batch, and of the
     noise that the model draws with ``gm_lib.parallel.randn``, and gradients are averaged. All must be given
@@ -122,15 +111,24 @@ def fit(
     range, no batches, and a checkpoint of other settings or another model; ``FloatingPointError`` naming step
     and term, or weight, that is not finite; ``OSError`` when ``out`` cannot be written, or another run does.
     """
-    _check_arguments(model, steps, checkpoint_every, log_every, evaluate, evaluate_every)
+    steps, log_every = whole_number("steps", steps, 1), whole_number("log_every", log_every, 1)
+    checkpoint_every = whole_number("checkpoint_every", checkpoint_every)
+    evaluate_every = whole_number("evaluate_every", evaluate_every)
+    if (evaluate is None) != (evaluate_every == 0):
+        raise ValueError("evaluate and evaluate_every go together: give both or neither.")
+    check_trainable(model)
+    folder = None if out is None else place(out)
+    if folder and is_checkpoint(folder):
+        raise ValueError(f"{folder} is a checkpoint: give the folder of its run as out, {folder.parent}.")
     choose("precision", precision, runtime.PRECISIONS)
     settings = json_values({"seed": seed, "log_every": log_every, "precision": precision, **(settings or {})})
     where = runtime.device(device)
     with contextlib.ExitStack() as stack:
+        # First of all: torch imports much of itself on the way, and half imported it would serve nobody.
+        asked_to_stop = stack.enter_context(interrupts.noted())
         stack.enter_context(runtime.forked_rng(seed))
         parallel.join(where)
         main = parallel.is_main()
-        folder = Path(out) if out is not None else None
         if folder and main:
             stack.enter_context(locked(folder))
         often = {"checkpoint_every": checkpoint_every, "evaluate_every": evaluate_every}
@@ -143,20 +141,28 @@ def fit(
             if run.pending:  # a checkpoint holds the steps since the last record, but no record of them
                 _add(run, _mean_since_record(run, run.pending))
             return run.history
-        asked_to_stop = stack.enter_context(interrupts.noted())
         # Once a second: in a notebook each refresh is a message, and a busy front end drops them.
         bar = tqdm(total=steps, initial=run.step, unit="step", mininterval=1, disable=not (progress and main))
         stack.enter_context(bar)
-        parts = stream(batches, run.device)
-        first, saved, cut_short = run.step, run.step, 0
+        dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
+        parts = stream(batches, run.device, dtype)
+        first, cut_short = run.step, 0
         model.train()
         try:
-            while run.step < steps and not parallel.any_of(bool(asked_to_stop())):
+            while run.step < steps:
+                # By step in every process, by time in the one that writes.
+                late = run.folder is not None and time.perf_counter() >= run.save_by
+                due = run.step > run.saved and (late or run.step % (checkpoint_every or steps) == 0)
+                stop, due = parallel.any_of(bool(asked_to_stop()), due)
+                if due and checkpoint_every:
+                    _save(run)
+                if stop:
+                    break
                 batch = next(parts)
                 if run.step == first and hasattr(model, "check"):
                     with runtime.forked_rng():
                         run.model.check(batch)
-                with parallel.sharing(), runtime.autocast(where, precision):
+                with parallel.sharing(), runtime.autocast(where, precision), naming_a_lone_example(batch):
                     terms = run.model.update(batch, run.optimizers, run.step + 1)
                 _note(run, terms)
                 run.step += 1
@@ -165,17 +171,13 @@ def fit(
                 if run.step % log_every == 0:
                     row = _mean_since_record(run, log_every)
                     _add(run, row)
-                    bar.set_postfix_str(_text(row), refresh=False)
+                    bar.set_postfix_str(row_text(row), refresh=False)
                 if evaluate and run.step % evaluate_every == 0:
                     _mean_since_record(run, run.pending)
                     _add(run, _evaluation(run, evaluate, seed))
                     run.clock = time.perf_counter()
-                if checkpoint_every and run.step % checkpoint_every == 0:
-                    _save(run)
-                    saved = run.step
-            if saved < run.step:
+            if run.saved < run.step:
                 _save(run)
-                saved = run.step
         except KeyboardInterrupt:
             if parallel.size() > 1:
                 raise  # the others know nothing of it, and would wait for this process
@@ -187,8 +189,8 @@ def fit(
         parallel.copy_from_main(model)
     model.eval()
     if run.history.interrupted:
-        again = f"Run it again to go on from {folder}, step {saved}."
-        how = again if folder and saved else "Nothing was saved."
+        again = f"Run it again to go on from {folder}, step {run.saved}."
+        how = again if folder and run.saved else "Nothing was saved."
         parallel.say(f"Stopped after {run.step} of {steps} steps. {how}")
     return run.history
 
@@ -222,6 +224,7 @@ def _start(
             replace_file(writes / "config.json", (json.dumps(settings, indent=1) + "\n").encode())
             lines = "".join(json.dumps(row) + "\n" for row in run.history.rows)
             replace_file(writes / "metrics.jsonl", lines.encode())
+    run.saved, run.save_by = run.step, time.perf_counter() + _SAVE_WITHIN
     return run
 
 
@@ -249,45 +252,30 @@ def _go_on(run: _Run, checkpoint: Checkpoint) -> None:
 def _save(run: _Run) -> None:
     """Save the run as it is after its current step, unless a term before it or a weight is not finite."""
     _mean_since_record(run, run.pending)
-    check_finite(run.model, run.step)
-    if run.folder is None:
-        return
-    state = {
-        "settings": run.settings,
-        "optimizers": {name: optimizer.state_dict() for name, optimizer in run.optimizers.items()},
-        "batches": run.batches.state_dict() if hasattr(run.batches, "load_state_dict") else None,
-        "rng": runtime.rng_state(run.device),
-        "history": dataclasses.asdict(run.history),
-        "window": run.window.cpu(),
-        "processes": parallel.size(),
-    }
-    save_checkpoint(run.folder, run.model, step=run.step, state=state)
-    run.clock = time.perf_counter()
+    check_finite(run.model, run.optimizers, run.step)
+    begun = time.perf_counter()
+    if run.folder:
+        state = {
+            "settings": run.settings,
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in run.optimizers.items()},
+            "batches": run.batches.state_dict() if hasattr(run.batches, "load_state_dict") else None,
+            "rng": runtime.rng_state(run.device),
+            "history": dataclasses.asdict(run.history),
+            "window": run.window.cpu(),
+            "processes": parallel.size(),
+        }
+        save_checkpoint(run.folder, run.model, step=run.step, state=state)
+    run.saved, run.clock = run.step, time.perf_counter()
+    run.save_by = run.clock + max(_SAVE_WITHIN, 10 * (run.clock - begun))
 
 
 def _note(run: _Run, terms: Mapping[str, Tensor]) -> None:
     """Keep the terms of the step being done, on the device and without waiting for it."""
-    if not isinstance(terms, Mapping) or not terms or "step" in terms:
-        raise TypeError(f"update() must return a dictionary of terms, none called 'step', not {terms!r}.")
+    check_terms(terms, run.history.terms, run.device, run.step + 1)
     if run.step == 0:
         run.history.terms = list(terms)
         run.window = torch.zeros(run.settings["log_every"], len(terms), device=run.device)
-    names = run.history.terms
-    if set(terms) != set(names):
-        raise ValueError(
-            f"step {run.step + 1}: update() returned the terms {sorted(terms)}, but {sorted(names)} before. "
-            "Return the same names at every step."
-        )
-    for name, value in terms.items():
-        if not isinstance(value, Tensor):
-            raise TypeError(f"update() returned {name!r} as a {type(value).__name__}; return a tensor.")
-        if value.dim() != 0:
-            raise ValueError(f"update() returned {name!r} of shape {tuple(value.shape)}; return its mean.")
-        if value.requires_grad:
-            raise ValueError(f"update() returned {name!r} with its graph; return {name}.detach().")
-        if value.device.type != run.device.type:
-            raise ValueError(f"update() returned {name!r} on {value.device}; the model is on {run.device}.")
-    run.window[run.pending] = torch.stack([terms[name] for name in names])
+    run.window[run.pending] = torch.stack([terms[name] for name in run.history.terms])
 
 
 def _mean_since_record(run: _Run, count: int) -> Row:
@@ -306,8 +294,8 @@ def _mean_since_record(run: _Run, count: int) -> Row:
     for row, column in np.argwhere(~np.isfinite(values)):
         raise FloatingPointError(
             f"step {run.step - count + 1 + row}: {terms[column]!r} is {values[row, column]} "
-            f"({_text(dict(zip(terms, values[row], strict=True)))}). Training has stopped; nothing after the "
-            "last checkpoint was saved. Try a smaller learning rate, and look for log(0), 0/0 and bad data."
+            f"({row_text(dict(zip(terms, values[row], strict=True)))}). Training has stopped; nothing after "
+            "the last checkpoint was saved. Try a smaller learning rate; look for log(0), 0/0 and bad data."
         )
     return {"step": run.step, **dict(zip(terms, values.mean(axis=0).tolist(), strict=True))}
 
@@ -334,24 +322,3 @@ def _add(run: _Run, row: Row) -> None:
     if run.on_record:
         run.on_record(dict(row))
         run.clock = time.perf_counter()  # what a listener does with it is no training
-
-
-def _check_arguments(
-    model: nn.Module, steps: int, checkpoint_every: int, log_every: int, evaluate: Any, evaluate_every: int
-) -> None:
-    if not (isinstance(model, nn.Module) and isinstance(model, Trainable)):
-        raise TypeError(
-            f"{type(model).__name__} cannot be trained: fit needs an nn.Module with optimizers() and "
-            "update(batch, optimizers, step)."
-        )
-    least = {"steps": 1, "log_every": 1, "checkpoint_every": 0, "evaluate_every": 0}
-    values = (steps, log_every, checkpoint_every, evaluate_every)
-    for name, value in zip(least, values, strict=True):
-        if not isinstance(value, int) or value < least[name]:
-            raise ValueError(f"{name} must be a whole number, at least {least[name]}, not {value!r}.")
-    if (evaluate is None) != (evaluate_every == 0):
-        raise ValueError("evaluate and evaluate_every go together: give both or neither.")
-
-
-def _text(row: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "step")

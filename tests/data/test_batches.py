@@ -2,7 +2,9 @@ import io
 import itertools
 import math
 import re
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -162,7 +164,11 @@ def test_what_is_no_state_of_batches_is_refused() -> None:
             ValueError,
             "batch_size is 5, but must be from 1 to the number",
         ),
-        (torch.ones(4, 2), None, {"batch_size": 0}, ValueError, "batch_size is 0"),
+        (torch.ones(4, 2), None, {"batch_size": 0}, ValueError, "a whole number, at least 1, not 0"),
+        (torch.ones(4, 2), None, {"batch_size": 2.0}, ValueError, "a whole number, at least 1, not 2.0"),
+        (torch.ones(4, 2), None, {"seed": -1}, ValueError, "seed must be a whole number, at least 0, not -1"),
+        (torch.ones(4, 2), [1, 2, 3, 4], {}, TypeError, "y must be a torch.Tensor, not list"),
+        (torch.ones(4, 2), np.ones(4), {}, TypeError, "y must be a torch.Tensor, not ndarray"),
         (torch.ones(4, 2), None, {"device": "cqu"}, ValueError, "unknown device 'cqu'"),
         (torch.full((4, 1, 2, 2), 255.0), None, {}, ValueError, "divide by 255"),
         (torch.ones(4, 1, 2, 2, dtype=torch.uint8), None, {}, TypeError, "x.float() / 255"),
@@ -204,7 +210,15 @@ def test_binarize_draws_from_the_generator_given() -> None:
     [
         ([0.0, 255.0], "go from 0 to 255: divide by 255"),
         ([-1.0, 1.0], "go from -1 to 1: (x + 1) / 2 brings"),
-        ([0.0, 1.5], "go from 0 to 1.5: rescale them"),
+        ([-0.999, 0.5], "go from -0.999 to 0.5: (x + 1) / 2 brings"),
+        ([0.0, 1.5], "go from 0 to 1.5: undo what was done to them"),
+        (
+            [-0.4242, 2.8215],
+            "go from -0.4242 to 2.822: undo what was done to them (if they were standardized",
+        ),
+        ([-0.4242, 0.9], "undo what was done"),
+        ([-1.0, 2.0], "undo what was done"),
+        ([0.0, 65535.0], "undo what was done"),
         ([0.5, math.nan], "hold NaN"),
         ([0.5, math.inf], "go from 0.5 to inf"),
     ],
@@ -238,6 +252,49 @@ def test_what_is_no_batch_of_images_is_refused_with_what_to_do(
 ) -> None:
     with pytest.raises(error, match=re.escape(message)):
         check_images(x)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "hint", "mend"),
+    [
+        (lambda x: x * 255, "divide by 255", lambda x: x / 255),
+        (lambda x: 2 * x - 1, "(x + 1) / 2", lambda x: (x + 1) / 2),
+        (lambda x: (x - 0.1307) / 0.3081, "x * std + mean", lambda x: x * 0.3081 + 0.1307),
+    ],
+)
+def test_the_remedy_that_is_named_brings_the_images_back(
+    spoil: Callable[[Tensor], Tensor], hint: str, mend: Callable[[Tensor], Tensor]
+) -> None:
+    spoilt = spoil(grey())
+    with pytest.raises(ValueError, match=re.escape(hint)):
+        Batches(spoilt, device="cpu", batch_size=2)
+    torch.testing.assert_close(mend(spoilt), grey())
+
+
+def test_numbers_may_be_numpys_and_the_place_in_the_stream_is_saved_without_them() -> None:
+    x, options = numbered(12)[0], {"batch_size": np.int64(3), "seed": np.uint8(4), "shuffle": np.True_}
+    batches = Batches(x, device="cpu", **options)
+    expected = Batches(x, device="cpu", batch_size=3, seed=4)
+    file = io.BytesIO()
+    torch.save(batches.state_dict(), file)
+    file.seek(0)
+    torch.load(file, weights_only=True)
+    assert torch.equal(next(batches).x, next(expected).x)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64])
+def test_labels_become_the_integers_that_losses_take(dtype: torch.dtype) -> None:
+    x, y = numbered(4)
+    assert next(Batches(x, y.to(dtype), batch_size=2, device="cpu")).y.dtype == torch.int64
+    assert next(Batches(x, y.float(), batch_size=2, device="cpu")).y.dtype == torch.float32
+
+
+def test_another_default_device_plays_no_part() -> None:
+    expected = take(Batches(grey(), batch_size=5, dynamic_binarization=True, device="cpu"), 9)
+    x = grey()
+    with torch.device("meta"):
+        found = take(Batches(x, batch_size=5, dynamic_binarization=True, device="cpu"), 9)
+    assert all(torch.equal(ours.x, theirs.x) for ours, theirs in zip(found, expected, strict=True))
 
 
 def test_images_from_black_to_white_pass() -> None:

@@ -192,7 +192,7 @@ def test_alone_nothing_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parallel.share(x) is x
     assert torch.equal(parallel.mean(x.clone()), x)
     assert parallel.from_main(5) == 5
-    assert [parallel.any_of(flag) for flag in (False, True)] == [False, True]
+    assert parallel.any_of(False, True) == (False, True)
 
 
 def test_noise_alone_is_torch_randn() -> None:

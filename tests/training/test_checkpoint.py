@@ -1,5 +1,6 @@
 """Checkpoints: what goes in comes out, and no fault goes unnoticed or unnamed."""
 
+import errno
 import hashlib
 import io
 import json
@@ -179,6 +180,44 @@ def test_whenever_saving_fails_the_checkpoint_before_still_loads(
     assert names(saved.parent) == sorted({"checkpoint-0000400", f"checkpoint-0000{step}"})
 
 
+@pytest.mark.parametrize("missing", ["ENOTSUP", "EINVAL", "ENOSYS"])
+def test_a_file_system_that_cannot_flush_a_folder_or_file_keeps_checkpoints_all_the_same(
+    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unable(descriptor: int) -> None:
+        raise OSError(getattr(errno, missing), os.strerror(getattr(errno, missing)))
+
+    monkeypatch.setattr(os, "fsync", unable)
+    for step in (400, 500):
+        save_checkpoint(tmp_path, NoisyModel(), step=step, state=STATE)
+    assert load_checkpoint(tmp_path).step == 500
+
+
+def test_a_folder_is_kept_for_one_program_where_there_are_locks_and_used_where_there_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with module.locked(tmp_path):
+        with pytest.raises(BlockingIOError, match="another run is writing"), module.locked(tmp_path):
+            pass
+        monkeypatch.setattr(module, "fcntl", None)  # as on Windows, where no folder can be opened
+        monkeypatch.setattr(os, "open", lambda *args: pytest.fail("a folder was opened"))
+        with module.locked(tmp_path / "new"):
+            assert (tmp_path / "new").is_dir()
+
+
+def test_a_file_that_cannot_be_written_is_named_and_no_temporary_one(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    (tmp_path / "taken").mkdir()
+    for path in (tmp_path / "file" / "out.json", tmp_path / "taken"):
+        for attempt in (lambda path: module.replace_file(path, b"x"), module.check_writable):
+            with pytest.raises(OSError, match=re.escape(str(path))) as caught:
+                attempt(path)
+            assert caught.value.filename == str(path)
+            assert "tmp" not in str(caught.value).removeprefix("/tmp").replace(str(tmp_path), "")
+    module.check_writable(tmp_path / "new" / "out.json")
+    assert list((tmp_path / "new").iterdir()) == []
+
+
 def test_an_interrupt_while_saving_leaves_the_checkpoint_before(
     saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,6 +311,8 @@ def test_a_missing_folder_or_checkpoint_is_named(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="holds no checkpoint"):
         load_weights(tmp_path, NoisyModel())
+    with pytest.raises(FileNotFoundError, match=f"there is no file {tmp_path}/no.safetensors. Give one"):
+        load_weights(tmp_path / "no.safetensors", NoisyModel())
 
 
 class Trap:

@@ -1,10 +1,13 @@
 """What can go wrong around a run, tried one by one: a clear error each time, and nothing lost."""
 
 import contextlib
+import fcntl
 import os
+import pty
 import resource
 import signal
 import sys
+import termios
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -17,7 +20,7 @@ from same_state import assert_same_state
 
 from gm_lib import __main__ as command_line
 from gm_lib.gan import GAN
-from gm_lib.training import load_checkpoint
+from gm_lib.training import latest_checkpoint, load_checkpoint
 from gm_lib.vae import VAE
 
 SKIPPED = 77
@@ -213,6 +216,17 @@ def test_a_gradient_that_is_not_finite_reaches_no_checkpoint(kind: str, tmp_path
     assert runs.train(kind, tmp_path / "poisoned").rows == whole.rows
 
 
+@pytest.mark.parametrize("kind", ["vae", "gan"])
+def test_a_gradient_too_large_to_be_squared_reaches_no_checkpoint(kind: str, tmp_path: Path) -> None:
+    model = runs.model(kind)
+    weight = list(model.parameters())[1]
+    weight.register_hook(lambda gradient: torch.full_like(gradient, 1e25))
+    with pytest.raises(FloatingPointError, match=r"step 6: 'exp_avg_sq' of the optimizer '.*' is not finite"):
+        runs.train(kind, tmp_path, model=model)
+    assert all(bool(value.isfinite().all()) for value in model.state_dict().values())
+    assert latest_checkpoint(tmp_path) is None
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("kind", ["vae", "gan"])
 def test_data_that_is_not_finite_is_refused_or_stops_the_run(kind: str, value: float, tmp_path: Path) -> None:
@@ -261,15 +275,19 @@ def _train_by_command(log: Path, arguments: list[str], stop_with: int | None) ->
         command_line.main(arguments)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+SMALL = ["--data", "digits", "--steps", "20", "--hidden", "4", "--latent-dim", "2", "--device", "cpu"]
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_asked_to_stop_a_command_saves_says_how_to_go_on_and_does_so_bit_for_bit(
     number: int, status: int, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
 
     def train(name: str, stop_with: int | None = None) -> int | None:
-        small = ["--data", "digits", "--steps", "20", "--hidden", "4", "--latent-dim", "2", "--device", "cpu"]
-        arguments = ["train", "vae", *small, "--out", str(tmp_path / name)]
+        arguments = ["train", "vae", *SMALL, "--out", str(tmp_path / name)]
         return ended(runs.run(_train_by_command, log, arguments, stop_with))
 
     assert train("straight") == 0
@@ -281,3 +299,26 @@ def test_asked_to_stop_a_command_saves_says_how_to_go_on_and_does_so_bit_for_bit
     assert train("stopped") == 0
     straight, stopped = (runs.what_a_run_leaves(tmp_path / name) for name in ("straight", "stopped"))
     assert_same_state(stopped, straight)
+
+
+def _train_in_a_terminal(name: str, out: Path) -> None:
+    """Train by the command line with the terminal ``name`` as one's own, for longer than it stays open."""
+    torch.set_num_threads(1)
+    os.setsid()
+    terminal = os.open(name, os.O_RDWR)
+    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+    sys.stdout, sys.stderr = (os.fdopen(os.dup(terminal), "w") for _ in range(2))
+    command_line.main(["train", "vae", *SMALL, "--steps", "1000000", "--out", str(out)])
+
+
+def test_a_terminal_that_is_closed_leaves_a_checkpoint_of_the_step_it_was_in(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    process = runs.run(_train_in_a_terminal, os.ttyname(theirs), tmp_path)
+    shown = b""
+    while b"step" not in shown:  # of the bar
+        shown += os.read(ours, 1000)
+    os.close(theirs)
+    os.close(ours)
+    assert ended(process) == 129
+    assert load_checkpoint(tmp_path).step > 0
+    assert latest_checkpoint(tmp_path) == load_checkpoint(tmp_path).path

@@ -7,7 +7,8 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -15,11 +16,14 @@ import torch
 from noisy_model import NoisyModel, data, evaluate
 from same_state import assert_same_state, checkpointed
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from gm_lib import files, parallel
+from gm_lib.data import Batch, Batches
+from gm_lib.data.images import Split
 from gm_lib.gan import digit_gan
 from gm_lib.runtime import PRECISIONS
-from gm_lib.training import History, fit, latest_checkpoint, load_checkpoint, loop
+from gm_lib.training import History, fit, latest_checkpoint, load_checkpoint, load_weights, loop
 from gm_lib.vae import digit_vae
 
 
@@ -215,6 +219,93 @@ def test_a_batch_that_is_no_tensor_of_examples_is_an_error(batch: Any) -> None:
         train(NoisyModel(), [batch])
 
 
+class Named(NamedTuple):
+    image: Tensor
+    caption: Tensor
+
+
+X, Y = torch.rand(6, 3), torch.arange(6)
+
+
+@pytest.mark.parametrize(
+    ("given", "x", "y"),
+    [(X, X, None), ((X,), X, None), ([X], X, None), ((X, Y), X, Y), ([X, Y], X, Y), ((X, None), X, None)],
+)
+def test_a_batch_reaches_the_model_as_the_pair_of_examples_and_labels(given: Any, x: Tensor, y: Any) -> None:
+    model = NoisyModel()
+    shown: list[Any] = []
+    model.check = shown.append  # type: ignore[assignment]
+    train(model, [given], steps=1)
+    ((seen_x, seen_y),) = shown
+    assert torch.equal(seen_x, x)
+    assert seen_y is y is None or torch.equal(seen_y, y)
+
+
+def test_a_longer_batch_and_one_with_names_reach_the_model_as_they_are() -> None:
+    for given in ((X, Y, Y + 1), Named(X, Y)):
+        model = NoisyModel()
+        shown: list[Any] = []
+        model.check = shown.append  # type: ignore[assignment]
+        train(model, [given], steps=1)
+        assert type(shown[0]) is type(given)
+        assert_same_state(list(shown[0]), list(given))
+
+
+def test_a_dataloader_without_labels_and_a_tensor_of_images_train_on_every_image() -> None:
+    x = torch.rand(2, 1, 28, 28).round()
+    for batches in ([x], DataLoader(TensorDataset(x), batch_size=2)):
+        assert train(digit_vae(hidden=4), batches, steps=3).images == 6
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        X,
+        Batch(X, Y),
+        (X, Y),
+        TensorDataset(X, Y),
+        Split(torch.zeros(2, 1, 28, 28), torch.zeros(2)),
+        5,
+    ],
+    ids=lambda batches: type(batches).__name__,
+)
+def test_data_that_nobody_has_put_into_batches_is_answered_with_what_does(batches: Any) -> None:
+    kind = type(batches).__name__
+    with pytest.raises(TypeError, match=rf"a {kind} is not: give gm_lib.data.Batches\(x, y\), a DataLoader"):
+        train(NoisyModel(), batches)
+
+
+def test_labels_in_a_batch_of_their_own_are_noticed() -> None:
+    with pytest.raises(
+        ValueError, match=r"batch 2 is torch.int64 of shape \(6,\), the first one torch.float32"
+    ):
+        train(NoisyModel(), [X, Y])
+
+
+@pytest.mark.parametrize(
+    ("of_the_data", "of_the_model"),
+    [(torch.float64, torch.float32), (torch.float32, torch.float64), (torch.float16, torch.float32)],
+)
+def test_data_comes_in_the_dtype_of_the_model(of_the_data: torch.dtype, of_the_model: torch.dtype) -> None:
+    x = torch.rand(8, 3, generator=torch.Generator().manual_seed(1)).to(of_the_data)
+    model = NoisyModel().to(of_the_model)
+    train(model, Batches(x, Y.repeat(2)[:8], batch_size=4, device="cpu"), steps=3)
+    assert {seen.dtype for seen in model.seen} == {of_the_model}
+
+
+def test_a_last_batch_of_one_that_batch_norm_cannot_use_is_named() -> None:
+    with pytest.raises(ValueError, match=r"single example.*Expected more than 1.*drop_last=True"):
+        train(NoisyModel(), DataLoader(TensorDataset(torch.rand(9, 3)), batch_size=4))
+
+    def update(batch: Any, optimizers: Any, step: int) -> Any:
+        raise ValueError("the model's own")
+
+    model = NoisyModel()
+    model.update = update  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match=r"^the model's own$"):
+        train(model)
+
+
 def test_the_models_own_check_sees_the_first_batch_only_and_may_refuse_it() -> None:
     model = NoisyModel()
     shown: list[Tensor] = []
@@ -311,11 +402,63 @@ def test_an_evaluation_that_is_not_finite_or_takes_a_name_is_an_error() -> None:
         ({"evaluate_every": 5}, "evaluate and evaluate_every go together"),
         ({"evaluate": evaluate}, "evaluate and evaluate_every go together"),
         ({"device": "gpu7"}, "device"),
+        ({"seed": -1}, "seed must be a whole number"),
+        ({"out": "run/checkpoint-0000040"}, "is a checkpoint: give the folder of its run as out, run"),
     ],
 )
 def test_arguments_out_of_range_are_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         train(NoisyModel(), **options)
+
+
+def test_numbers_may_be_numpys_and_the_run_can_be_gone_on_with(tmp_path: Path) -> None:
+    straight = train(NoisyModel(), out=tmp_path / "straight", settings={"sizes": [1, 2.5]})
+    counts = {"steps": 30, "log_every": 10, "seed": 0, "checkpoint_every": 20, "evaluate_every": 0}
+    out, settings = tmp_path / "numpys", {"sizes": (np.int32(1), np.float32(2.5))}
+    numpys = {name: np.int64(value) for name, value in counts.items()}
+    train(NoisyModel(lr=np.float64(1e-2)), out=out, settings=settings, **numpys)
+    again = train(NoisyModel(), out=out, settings={"sizes": [1, 2.5]})
+    assert again.rows == straight.rows
+    assert_same_state(checkpointed(out), checkpointed(tmp_path / "straight"))
+
+
+def test_a_home_folder_is_meant_where_a_shell_would_mean_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    train(NoisyModel(), out="~/run", steps=5)
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    assert latest_checkpoint("~/run") == tmp_path / "home/run/checkpoint-0000005"
+    assert load_checkpoint("~/run").step == 5
+    load_weights("~/run", NoisyModel())
+
+
+@pytest.mark.parametrize("part", ["the model", "a part"])
+def test_a_run_of_a_compiled_model_is_that_of_the_model(part: str, tmp_path: Path) -> None:
+    def compiled() -> Any:
+        model = NoisyModel()
+        if part == "the model":
+            return torch.compile(model, backend="eager")
+        model.first = torch.compile(model.first, backend="eager")  # type: ignore[assignment]
+        return model
+
+    train(NoisyModel(), out=tmp_path / "plain")
+    train(compiled(), out=tmp_path / "compiled", steps=33)
+    train(NoisyModel(), out=tmp_path / "compiled", steps=44)
+    train(compiled(), out=tmp_path / "compiled")
+    assert_same_state(checkpointed(tmp_path / "compiled"), checkpointed(tmp_path / "plain"))
+
+
+def test_another_default_device_plays_no_part_in_a_run(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"evaluate": lambda model: {"score": 1.0}, "evaluate_every": 20}
+    straight = train(NoisyModel(), **options)
+    model, batches = NoisyModel(), data()
+    with torch.device("meta"):
+        train(model, batches, out=tmp_path, steps=30, **options)
+    model, batches = NoisyModel(), data()
+    with torch.device("meta"):
+        assert train(model, batches, out=tmp_path, **options).rows == straight.rows
 
 
 def test_a_setting_that_json_cannot_hold_is_named() -> None:
@@ -509,6 +652,109 @@ def test_ctrl_c_finishes_the_step_and_the_run_can_go_on_as_if_it_had_not_been(
     assert resumed.rows == straight.rows
     assert_same_state(checkpointed(tmp_path / "stopped"), checkpointed(tmp_path / "straight"))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("moment", ["optimizers", "to"])
+def test_ctrl_c_before_the_first_step_waits_until_torch_has_all_that_it_imports_on_the_way(
+    moment: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    model, done = NoisyModel(), []
+    own = getattr(model, moment)
+
+    def interrupted(*args: Any) -> Any:
+        ctrl_c()
+        done.append(moment)
+        return own(*args)
+
+    setattr(model, moment, interrupted)
+    assert train(model, out=tmp_path).interrupted == signal.SIGINT
+    assert (done, model.seen) == ([moment], [])
+    assert "Stopped after 0 of 60 steps. Nothing was saved." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_closed_terminal_ends_a_run_as_sigterm_does(number: int, tmp_path: Path) -> None:
+    stopped = train(interrupting(NoisyModel(), 33, lambda: signal.raise_signal(number)), out=tmp_path)
+    assert stopped.interrupted == number
+    assert load_checkpoint(tmp_path).step == 33
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_a_run_that_shall_outlive_its_terminal_does(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what nohup does
+    try:
+        run = train(interrupting(NoisyModel(), 33, lambda: signal.raise_signal(signal.SIGHUP)))
+        assert not run.interrupted
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The time as the loop sees it, which the test alone lets pass."""
+    now = SimpleNamespace(seconds=1000.0)
+    monkeypatch.setattr("time.perf_counter", lambda: now.seconds)
+    return now
+
+
+def taking(model: NoisyModel, clock: SimpleNamespace, seconds: float) -> NoisyModel:
+    own_update = model.update
+
+    def timed(batch: Any, optimizers: Any, step: int) -> dict[str, Tensor]:
+        clock.seconds += seconds
+        return own_update(batch, optimizers, step)
+
+    model.update = timed  # type: ignore[method-assign]
+    return model
+
+
+@pytest.fixture
+def saves(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The steps of all checkpoints that the loop makes."""
+    steps: list[int] = []
+    save = loop.save_checkpoint
+
+    def noted(*args: Any, step: int, **options: Any) -> Any:
+        steps.append(step)
+        return save(*args, step=step, **options)
+
+    monkeypatch.setattr(loop, "save_checkpoint", noted)
+    return steps
+
+
+def test_a_checkpoint_is_made_every_half_minute_and_time_changes_no_number(
+    tmp_path: Path, clock: SimpleNamespace, saves: list[int]
+) -> None:
+    straight = train(NoisyModel(), out=tmp_path / "fast", checkpoint_every=25)
+    assert saves == [25, 50, 60]
+    saves.clear()
+    slow = train(taking(NoisyModel(), clock, 4), out=tmp_path / "slow", checkpoint_every=25)
+    assert saves == [8, 16, 24, 25, 33, 41, 49, 50, 58, 60]
+    assert slow.rows == straight.rows
+    assert slow.seconds == 240
+    left, expected = checkpointed(tmp_path / "slow"), checkpointed(tmp_path / "fast")
+    assert_same_state(left, expected)
+
+
+def test_no_checkpoints_on_the_way_means_none_by_time_either(
+    tmp_path: Path, clock: SimpleNamespace, saves: list[int]
+) -> None:
+    train(taking(NoisyModel(), clock, 40), out=tmp_path, checkpoint_every=0)
+    assert saves == [60]
+
+
+def test_a_disk_that_takes_long_to_save_is_not_asked_all_the_time(
+    tmp_path: Path, clock: SimpleNamespace, saves: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = loop.save_checkpoint
+
+    def slowly(*args: Any, **options: Any) -> Any:
+        clock.seconds += 20
+        return save(*args, **options)
+
+    monkeypatch.setattr(loop, "save_checkpoint", slowly)
+    train(taking(NoisyModel(), clock, 10), out=tmp_path)
+    assert saves == [3, 23, 43, 60]
 
 
 @pytest.mark.parametrize("interrupt", [raise_interrupt, lambda: (ctrl_c(), ctrl_c())])
