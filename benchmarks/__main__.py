@@ -23,7 +23,7 @@ from benchmarks import page
 from benchmarks.plan import GATES, THREADS, parts
 from benchmarks.rounds import Measured, measure, verdicts
 from benchmarks.worker import Worker, WorkerError
-from gm_lib.files import replace_file
+from gm_lib.system.files import replace_file
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("torch", "numpy", "gm_lib", "pythae", "lightning", "torchgan")

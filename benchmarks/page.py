@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.plan import BATCHES, DRAWS, GATES, IMAGES, LONGER, NAMES, PROCESSES, WIDTHS
 from benchmarks.rounds import Measured, Round, Spread, ratios, spread, values, verdicts
-from gm_lib.files import replace_file
+from gm_lib.system.files import replace_file
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD, PAGE, FIGURE = "results/benchmarks.json", "book/benchmarks.md", "book/_static/benchmarks.svg"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gm_lib.files import replace_file
+from gm_lib.system.files import replace_file
 
 Values = dict[str, float]
 Round = dict[str, Values]  # by contestant

@@ -22,9 +22,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from gm_lib.files import replace_file
+from gm_lib.system.files import replace_file
+from gm_lib.system.vision import torchvision
 from gm_lib.training.history import History
-from gm_lib.vision import torchvision
 
 # The colours of Okabe and Ito (2008), which colour-blind readers can tell apart, without the yellow, which is
 # too pale on white. The dashes tell lines apart in grey print.

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from gm_lib.choose import choose
 from gm_lib.classifier import DigitClassifier
 from gm_lib.gan import DCGANGenerator
+from gm_lib.system.choose import choose
 from gm_lib.training import load_weights
 
 WEIGHTS = Path(__file__).with_name("weights")

@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeVar, cast
 import numpy as np
 import torch
 
-from gm_lib import parallel
-from gm_lib.choose import choose, whole_number
+from gm_lib.system import parallel
+from gm_lib.system.choose import choose, whole_number
 
 T = TypeVar("T")
 Profile = Literal["quick", "full"]

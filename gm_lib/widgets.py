@@ -11,7 +11,7 @@ from IPython import get_ipython
 from IPython.utils.capture import capture_output
 
 from gm_lib import runtime
-from gm_lib.choose import choose
+from gm_lib.system.choose import choose
 
 Range = tuple[float, float] | tuple[float, float, float]
 

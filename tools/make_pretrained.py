@@ -26,12 +26,13 @@ from torch import Generator, Tensor, nn
 from gm_lib import pretrained
 from gm_lib.classifier import DigitClassifier, read_digits
 from gm_lib.data import Batch, Batches, ImageData, Split, images
-from gm_lib.evaluation import estimate, judge_digits
-from gm_lib.files import replace_file
+from gm_lib.distributions.estimates import estimate
+from gm_lib.evaluation import judge_digits
 from gm_lib.gan import digit_gan as dcgan
 from gm_lib.networks import count_parameters
 from gm_lib.pretrained import WEIGHTS
 from gm_lib.runtime import forked_rng
+from gm_lib.system.files import replace_file
 from gm_lib.training import fit
 
 

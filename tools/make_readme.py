@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from chapters import ROOT, TASK
-from gm_lib.files import replace_file
+from gm_lib.system.files import replace_file
 from repository import repository
 
 README, ARC = "README.md", "book/intro.md"

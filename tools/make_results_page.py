@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from gm_lib.files import replace_file
+from gm_lib.system.files import replace_file
 from records import FOLDER, ROOT, SHARE, Limit, Quantity, Record, RecordError, read_all
 
 PAGE = "book/results.md"

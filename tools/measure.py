@@ -38,9 +38,9 @@ from gm_lib import pretrained
 from gm_lib.classifier import read_digits
 from gm_lib.data import Batches, ImageData, binarize, images
 from gm_lib.evaluation import judge_digits, log_likelihood, negative_elbo
-from gm_lib.files import replace_file
 from gm_lib.gan import digit_gan
 from gm_lib.runtime import device, forked_rng
+from gm_lib.system.files import replace_file
 from gm_lib.vae import digit_vae
 from make_pretrained import train
 from records import FOLDER, ROOT, SHARE, Limit, Quantity, Record, as_json, rounded, summary

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from gm_lib.choose import whole_number
 from gm_lib.runtime import device as choose_device
+from gm_lib.system.choose import whole_number
 
 
 class Batch(NamedTuple):

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gm_lib.choose import choose
 from gm_lib.data.published import SETS
 from gm_lib.data.sources import DownloadError, find_folder, load_files
-from gm_lib.vision import torchvision
+from gm_lib.system.choose import choose
+from gm_lib.system.vision import torchvision
 
 # Of each set: its class in torchvision, and how many of the training images, the last, are for validation.
 _READ_AS = {

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
 
-from gm_lib import parallel
 from gm_lib.data.batches import Batch
+from gm_lib.system import parallel
 
 
 def stream(

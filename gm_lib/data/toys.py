@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal, constraints
 
-from gm_lib.choose import choose
+from gm_lib.system.choose import choose
 
 _Shape = torch.Size | list[int] | tuple[int, ...]
 _ONE = torch.Size()

@@ -1,4 +1,4 @@
-"""How good is it? Estimates and their standard errors, likelihoods, and judges of samples."""
+"""How good is it? Likelihoods, and judges of samples."""
 
 from gm_lib.evaluation.coverage import (
     CONFIDENT,
@@ -9,7 +9,6 @@ from gm_lib.evaluation.coverage import (
 )
 from gm_lib.evaluation.digits import COVERED, DigitReport, judge_digits
 from gm_lib.evaluation.distances import PrecisionRecall, frechet_distance, kernel_distance, precision_recall
-from gm_lib.evaluation.estimates import Estimate, assert_unbiased, estimate, report, standard_error
 from gm_lib.evaluation.likelihood import (
     ActiveUnits,
     LikelihoodEstimate,
@@ -24,14 +23,11 @@ __all__ = [
     "COVERED",
     "ActiveUnits",
     "DigitReport",
-    "Estimate",
     "LikelihoodEstimate",
     "ModeReport",
     "PrecisionRecall",
     "active_units",
-    "assert_unbiased",
     "bits_per_dim",
-    "estimate",
     "expected_histogram_kl",
     "frechet_distance",
     "judge_digits",
@@ -40,7 +36,5 @@ __all__ = [
     "mode_coverage",
     "negative_elbo",
     "precision_recall",
-    "report",
     "stacked_mode_coverage",
-    "standard_error",
 ]

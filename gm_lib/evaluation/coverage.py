@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.distributions import Binomial, Distribution, MixtureSameFamily
 
 from gm_lib.data import check_images
-from gm_lib.evaluation.estimates import as_tensor
+from gm_lib.distributions.estimates import as_tensor
 from gm_lib.evaluation.models import Model, batches_for, evaluating
 
 CONFIDENT = 0.9  # the least probability at which the classifier's reading of a digit counts

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from gm_lib.evaluation.estimates import Estimate, as_tensor
+from gm_lib.distributions.estimates import Estimate, as_tensor
 
 _ROWS = 500  # of a matrix of all pairs that are in memory at a time
 

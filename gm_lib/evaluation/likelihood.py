@@ -18,7 +18,7 @@ import torch
 from torch import Generator, Tensor
 from tqdm.auto import tqdm
 
-from gm_lib.evaluation.estimates import Estimate, estimate
+from gm_lib.distributions.estimates import Estimate, estimate
 from gm_lib.evaluation.models import Model, batches_for, data_for, device_of, evaluating
 from gm_lib.networks import VALUES_AT_ONCE
 from gm_lib.runtime import forked_rng

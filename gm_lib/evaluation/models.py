@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gm_lib import networks
-from gm_lib.evaluation.estimates import as_tensor
+from gm_lib.distributions.estimates import as_tensor
 
 Model: TypeAlias = Any  # an nn.Module, known by what it can do
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Exponential, Normal
 
+from gm_lib.distributions.monte_carlo import control_variate, effective_sample_size, log_mean_exp
 from gm_lib.exercises.core import call, exercise, expect, expect_close, is_close, number, tensor
-from gm_lib.monte_carlo import control_variate, effective_sample_size, log_mean_exp
 
 
 @exercise(

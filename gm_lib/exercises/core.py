@@ -59,7 +59,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from gm_lib.choose import choose
 from gm_lib.exercises.answers import (
     NotAttempted,
     Wrong,
@@ -74,6 +73,7 @@ from gm_lib.exercises.answers import (
 from gm_lib.exercises.blame import is_stub_error, student_line, summary
 from gm_lib.exercises.limits import OutOfTime, undisturbed, within
 from gm_lib.runtime import strict
+from gm_lib.system.choose import choose
 
 __all__ = [
     "Exercise",

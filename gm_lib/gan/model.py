@@ -10,12 +10,12 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from gm_lib.choose import choose
 from gm_lib.gan.losses import LOSSES, Loss
 from gm_lib.gan.networks import DCGANDiscriminator, DCGANGenerator, check_players
 from gm_lib.gan.penalties import Penalty, r1
 from gm_lib.networks import check_input, check_labels, evaluating, labels_of
-from gm_lib.parallel import randn
+from gm_lib.system.choose import choose
+from gm_lib.system.parallel import randn
 
 _AT_ONCE = 1000  # images generated at a time, for the memory's sake
 

@@ -1,6 +1,5 @@
 """Train any model that knows its own update: one loop, its record, its checkpoints."""
 
-from gm_lib.trainable import Trainable
 from gm_lib.training.checkpoint import (
     Checkpoint,
     latest_checkpoint,
@@ -10,6 +9,7 @@ from gm_lib.training.checkpoint import (
 )
 from gm_lib.training.history import History
 from gm_lib.training.loop import fit
+from gm_lib.training.trainable import Trainable
 
 __all__ = [
     "Checkpoint",

@@ -20,9 +20,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from gm_lib.files import place, remove_folder, replace_folder
-from gm_lib.settings import plain
-from gm_lib.weight_files import named_weights, parse_weights, put_weights
+from gm_lib.system.files import place, remove_folder, replace_folder
+from gm_lib.system.settings import plain
+from gm_lib.system.weight_files import named_weights, parse_weights, put_weights
 
 PathLike = str | os.PathLike[str]
 _WEIGHTS, _STATE, _MANIFEST = "weights.safetensors", "state.pt", "manifest.json"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from gm_lib.choose import choose
+from gm_lib.system.choose import choose
 
 Row = dict[str, float]
 

@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm.auto import tqdm
 
-from gm_lib import interrupts, parallel, runtime
-from gm_lib.choose import choose, whole_number
+from gm_lib import runtime
 from gm_lib.data.stream import count_examples, naming_a_lone_example, stream
-from gm_lib.files import locked, naming, place, remove_folder, replace_file
 from gm_lib.networks import evaluating
-from gm_lib.settings import json_values, optimizer_settings, refuse_other_settings
-from gm_lib.trainable import check_terms, check_trainable
+from gm_lib.system import interrupts, parallel
+from gm_lib.system.choose import choose, whole_number
+from gm_lib.system.files import locked, naming, place, remove_folder, replace_file
+from gm_lib.system.settings import json_values, optimizer_settings, refuse_other_settings
+from gm_lib.system.weight_files import check_finite, put_weights
 from gm_lib.training.checkpoint import (
     Checkpoint,
     checkpoints,
@@ -32,7 +33,7 @@ from gm_lib.training.checkpoint import (
     save_checkpoint,
 )
 from gm_lib.training.history import History, Row, row_text
-from gm_lib.weight_files import check_finite, put_weights
+from gm_lib.training.trainable import check_terms, check_trainable
 
 _SAVE_WITHIN = 30.0  # seconds from one checkpoint to the next, and ten times what saving takes
 
@@ -103,9 +104,9 @@ def fit(
     in, save, and return the history so far. A second one does not wait for it; then nothing new is saved.
 
     Started by ``torchrun``, the processes train one model: each takes its rows of every batch, and of the
-    noise that the model draws with ``gm_lib.parallel.randn``, and gradients are averaged. All must be given
-    the same model, batches and arguments. The first one writes into ``out``, which all must see, and calls
-    ``evaluate`` and ``on_record``.
+    noise that the model draws with ``gm_lib.system.parallel.randn``, and gradients are averaged. All must be
+    given the same model, batches and arguments. The first one writes into ``out``, which all must see, and
+    calls ``evaluate`` and ``on_record``.
 
     Raises ``TypeError`` for a model, batch or term of the wrong kind; ``ValueError`` for arguments out of
     range, no batches, and a checkpoint of other settings or another model; ``FloatingPointError`` naming step

@@ -5,7 +5,7 @@ Shapes: (k, n), k draws of z for each of n examples; results (n,), in nats.
 
 from torch import Tensor
 
-from gm_lib.monte_carlo import log_mean_exp
+from gm_lib.distributions.monte_carlo import log_mean_exp
 
 
 def log_importance_weights(log_p_x_given_z: Tensor, log_p_z: Tensor, log_q_z_given_x: Tensor) -> Tensor:

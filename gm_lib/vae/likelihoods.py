@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, distributions, nn
 
-from gm_lib.choose import choose
+from gm_lib.system.choose import choose
 from gm_lib.vae.likelihood_base import Likelihood
 
 LEVELS_8_BIT = 256

@@ -12,7 +12,7 @@ from torch.distributions import Normal
 from torch.optim import Adam, Optimizer
 
 from gm_lib.networks import VALUES_AT_ONCE, check_input, check_labels, labels_of
-from gm_lib.parallel import randn
+from gm_lib.system.parallel import randn
 from gm_lib.vae.bounds import log_importance_weights
 from gm_lib.vae.likelihood_base import Likelihood
 from gm_lib.vae.likelihoods import likelihood as _likelihood

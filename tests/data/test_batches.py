@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gm_lib.data import Batches, binarize, check_images, dequantize
-from gm_lib.evaluation import assert_unbiased
+from gm_lib.distributions.estimates import assert_unbiased
 
 
 def numbered(n: int) -> tuple[Tensor, Tensor]:

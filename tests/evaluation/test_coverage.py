@@ -7,12 +7,8 @@ from scipy import stats
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from gm_lib.data import TOYS, toy
-from gm_lib.evaluation import (
-    assert_unbiased,
-    expected_histogram_kl,
-    mode_coverage,
-    stacked_mode_coverage,
-)
+from gm_lib.distributions.estimates import assert_unbiased
+from gm_lib.evaluation import expected_histogram_kl, mode_coverage, stacked_mode_coverage
 from gm_lib.evaluation.coverage import histogram_kl
 from gm_lib.runtime import forked_rng
 

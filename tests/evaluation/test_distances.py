@@ -8,7 +8,8 @@ from sklearn.neighbors import NearestNeighbors
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from gm_lib.evaluation import assert_unbiased, frechet_distance, kernel_distance, precision_recall
+from gm_lib.distributions.estimates import assert_unbiased
+from gm_lib.evaluation import frechet_distance, kernel_distance, precision_recall
 
 
 def cloud(n, d=8, *, seed, shift=0.0, dtype=torch.float32):

@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from gm_lib.evaluation import active_units, bits_per_dim, estimate, log_likelihood, negative_elbo
+from gm_lib.distributions.estimates import estimate
+from gm_lib.evaluation import active_units, bits_per_dim, log_likelihood, negative_elbo
 from gm_lib.vae import digit_vae
 
 

@@ -18,7 +18,7 @@ import torch
 import worker
 from same_state import assert_same_state, checkpointed
 
-from gm_lib import interrupts, parallel
+from gm_lib.system import interrupts, parallel
 from gm_lib.training import load_checkpoint
 
 WORKER = Path(__file__).with_name("worker.py")

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from gm_lib import parallel
 from gm_lib.data import Batches
 from gm_lib.gan import GAN, MLPDiscriminator, MLPGenerator, r1
+from gm_lib.system import parallel
 from gm_lib.training import fit
 from gm_lib.vae import VAE, digit_vae
 

@@ -20,7 +20,7 @@ import torch
 from noisy_model import NoisyModel
 from torch import nn
 
-from gm_lib import files as module
+from gm_lib.system import files as module
 from gm_lib.training import latest_checkpoint, load_checkpoint, load_weights, save_checkpoint
 
 STATE = {"numbers": [1, 2.5, None, True], "pair": ("a", {"deep": torch.arange(3)})}

@@ -18,7 +18,7 @@ import runs
 import torch
 from same_state import assert_same_state
 
-from gm_lib import __main__ as command_line
+from gm_lib.cli.main import main
 from gm_lib.gan import GAN
 from gm_lib.training import latest_checkpoint, load_checkpoint
 from gm_lib.vae import VAE
@@ -272,7 +272,7 @@ def _train_by_command(log: Path, arguments: list[str], stop_with: int | None) ->
 
     VAE.update = stopping  # type: ignore[method-assign]
     with log.open("w") as file, redirect_stdout(file):
-        command_line.main(arguments)
+        main(arguments)
 
 
 SMALL = ["--data", "digits", "--steps", "20", "--hidden", "4", "--latent-dim", "2", "--device", "cpu"]
@@ -308,7 +308,7 @@ def _train_in_a_terminal(name: str, out: Path) -> None:
     terminal = os.open(name, os.O_RDWR)
     fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
     sys.stdout, sys.stderr = (os.fdopen(os.dup(terminal), "w") for _ in range(2))
-    command_line.main(["train", "vae", *SMALL, "--steps", "1000000", "--out", str(out)])
+    main(["train", "vae", *SMALL, "--steps", "1000000", "--out", str(out)])
 
 
 def test_a_terminal_that_is_closed_leaves_a_checkpoint_of_the_step_it_was_in(tmp_path: Path) -> None:

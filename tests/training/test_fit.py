@@ -18,11 +18,11 @@ from same_state import assert_same_state, checkpointed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from gm_lib import files, parallel
 from gm_lib.data import Batch, Batches
 from gm_lib.data.images import Split
 from gm_lib.gan import digit_gan
 from gm_lib.runtime import PRECISIONS
+from gm_lib.system import files, parallel
 from gm_lib.training import History, fit, latest_checkpoint, load_checkpoint, load_weights, loop
 from gm_lib.vae import digit_vae
 

@@ -8,7 +8,8 @@ import torch
 from linear_gaussian import LinearGaussian
 from torch.distributions import MultivariateNormal, kl_divergence
 
-from gm_lib.evaluation import assert_unbiased, log_likelihood, negative_elbo
+from gm_lib.distributions.estimates import assert_unbiased
+from gm_lib.evaluation import log_likelihood, negative_elbo
 from gm_lib.vae import elbo, iwae_bound, log_importance_weights
 
 

@@ -8,7 +8,7 @@ from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Independent, Normal
 
-from gm_lib.evaluation import assert_unbiased
+from gm_lib.distributions.estimates import assert_unbiased
 from gm_lib.vae import LIKELIHOODS, Bernoulli, Categorical, DiscretizedLogistic, Gaussian, likelihood
 
 SHAPE = (2, 3, 5)  # channels, height, width: all different, so that a wrong reshape shows

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from gm_lib.evaluation import assert_unbiased
+from gm_lib.distributions.estimates import assert_unbiased
 from gm_lib.vae import LIKELIHOODS, VAE, Bernoulli, Decoder, Gaussian, GaussianEncoder, digit_vae
 
 SHAPE = (1, 4, 4)

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gm_lib.logs import RunLog
+from gm_lib.cli.logs import RunLog
 
 
 def grey(value: float) -> torch.Tensor:

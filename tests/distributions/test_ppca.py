@@ -5,8 +5,8 @@ import torch
 from sklearn.decomposition import PCA
 from torch.distributions import MultivariateNormal, Normal
 
-from gm_lib.evaluation import assert_unbiased
-from gm_lib.ppca import ProbabilisticPCA, fit_ppca
+from gm_lib.distributions.estimates import assert_unbiased
+from gm_lib.distributions.ppca import ProbabilisticPCA, fit_ppca
 from gm_lib.runtime import forked_rng
 
 

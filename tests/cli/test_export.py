@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 import torch
 
-from gm_lib.export import OPSET, ImageMaker, onnx_bytes, variations
+from gm_lib.cli.onnx_files import OPSET, ImageMaker, onnx_bytes, variations
 from gm_lib.gan import digit_gan
 from gm_lib.vae import digit_vae
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from scipy.spatial import geometric_slerp
 
-from gm_lib.evaluation import assert_unbiased
-from gm_lib.interpolation import slerp, variance_preserving_path
+from gm_lib.distributions.estimates import assert_unbiased
+from gm_lib.distributions.interpolation import slerp, variance_preserving_path
 from gm_lib.runtime import forked_rng
 
 

@@ -8,9 +8,9 @@ import torch
 from scipy.special import logsumexp
 from torch.distributions import Normal, StudentT
 
-from gm_lib.evaluation import assert_unbiased, estimate
-from gm_lib.gradients import score_function_gradient
-from gm_lib.monte_carlo import (
+from gm_lib.distributions.estimates import assert_unbiased, estimate
+from gm_lib.distributions.gradients import score_function_gradient
+from gm_lib.distributions.monte_carlo import (
     control_variate,
     effective_sample_size,
     log_mean_exp,

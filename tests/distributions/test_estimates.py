@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import stats
 
-from gm_lib.evaluation import Estimate, assert_unbiased, estimate, report, standard_error
+from gm_lib.distributions.estimates import Estimate, assert_unbiased, estimate, report, standard_error
 
 
 def test_standard_error_equals_scipys():

@@ -20,11 +20,13 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gm_lib import __main__ as cli
-from gm_lib import __version__, environment, parallel, runtime
+from gm_lib import __version__, runtime
+from gm_lib.cli import env, runs, train
+from gm_lib.cli.main import main
 from gm_lib.data import ImageData, images, sources
 from gm_lib.evaluation import judge_digits, log_likelihood, negative_elbo
 from gm_lib.gan import LOSSES, digit_gan
+from gm_lib.system import parallel
 from gm_lib.training import latest_checkpoint, load_checkpoint, load_weights
 from gm_lib.vae import LIKELIHOODS, VAE, digit_vae
 
@@ -38,7 +40,7 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def call(*arguments: str) -> Result:
-    return CliRunner().invoke(cli.main, arguments)
+    return CliRunner().invoke(main, arguments)
 
 
 def succeed(*arguments: str) -> str:
@@ -183,12 +185,12 @@ def test_every_likelihood_can_be_trained_sampled_and_evaluated(
 
 
 def test_the_names_offered_are_those_there_are() -> None:
-    assert set(cli.LIKELIHOODS) == set(LIKELIHOODS)
-    assert set(cli.GAN_LOSSES) == set(LOSSES)
-    assert cli.PRECISIONS == runtime.PRECISIONS
+    assert set(train.LIKELIHOODS) == set(LIKELIHOODS)
+    assert set(train.GAN_LOSSES) == set(LOSSES)
+    assert train.PRECISIONS == runtime.PRECISIONS
 
 
-@pytest.mark.parametrize(("command", "build"), [(cli.train_vae, digit_vae), (cli.train_gan, digit_gan)])
+@pytest.mark.parametrize(("command", "build"), [(train.train_vae, digit_vae), (train.train_gan, digit_gan)])
 def test_the_options_of_train_are_the_arguments_of_the_model(
     command: click.Command, build: Callable[..., object]
 ) -> None:
@@ -228,12 +230,12 @@ def test_a_gan_goes_on_to_more_steps_as_if_it_had_never_stopped(trained_gan: Cal
 
 def test_every_option_of_a_gan_reaches_its_model(trained_gan: Callable[..., Path]) -> None:
     options = ("--conditional", "--loss", "minimax", "--gamma", "1", "--average", "0.5")
-    model, config, _ = cli._load(trained_gan(*options), "cpu")
+    model, config, _ = runs.load(trained_gan(*options), "cpu")
     assert (config["num_classes"], config["loss"], config["gamma"]) == (10, "minimax", 1.0)
     assert (model.num_classes, model.loss, model.average) == (10, LOSSES["minimax"], 0.5)
     assert model.penalty is not None
     z = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(cli._draw(model, 4, 7, 0), model.generate(z, torch.full((4,), 7)))
+    assert torch.equal(runs.draw(model, 4, 7, 0), model.generate(z, torch.full((4,), 7)))
 
 
 def test_sampling_draws_the_number_asked_for_and_the_seed_decides(trained: Callable[..., Path]) -> None:
@@ -248,10 +250,10 @@ def test_sampling_draws_the_number_asked_for_and_the_seed_decides(trained: Calla
 
 def test_a_conditional_model_draws_the_label_asked_for_or_all_in_turn(trained: Callable[..., Path]) -> None:
     run = trained("--conditional")
-    model, _, _ = cli._load(run, "cpu")
+    model, _, _ = runs.load(run, "cpu")
     z = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
     for label, y in ((7, torch.full((4,), 7)), (None, torch.arange(4))):
-        assert torch.equal(cli._draw(model, 4, label, 0), model.likelihood.mean(model.decode(z, y)))
+        assert torch.equal(runs.draw(model, 4, label, 0), model.likelihood.mean(model.decode(z, y)))
     succeed("sample", str(run), "--label", "7", "--n", "4")
 
 
@@ -313,7 +315,7 @@ def test_the_samples_of_every_model_are_judged_beside_real_images_of_the_split(
         "--out",
         "by/test.json",
     )
-    model, _, _ = cli._load(run, "cpu")
+    model, _, _ = runs.load(run, "cpu")
     x = model.sample(140, generator=torch.Generator().manual_seed(0))
     report = judge_digits(x, images("digits").test.x, against="300 test images of digits")
     result = json.loads(Path("by/test.json").read_text())
@@ -487,11 +489,11 @@ def test_the_exported_network_makes_the_samples_of_the_run(trained: Callable[...
     run = trained("--conditional")
     output = succeed("export", str(run), "--out", "folder/by-digit.onnx")
     assert "z (batch, 3), y (batch) to x (batch, 1, 28, 28), ONNX opset 18, in folder/by-digit.onnx" in output
-    model, _, _ = cli._load(run, "cpu")
+    model, _, _ = runs.load(run, "cpu")
     z = torch.randn(20, 3, generator=torch.Generator().manual_seed(4))
     session = onnxruntime.InferenceSession("folder/by-digit.onnx")
     (x,) = session.run(None, {"z": z.numpy(), "y": (torch.arange(20) % 10).numpy()})
-    torch.testing.assert_close(torch.from_numpy(x), cli._draw(model, 20, None, 4), rtol=0, atol=1e-5)
+    torch.testing.assert_close(torch.from_numpy(x), runs.draw(model, 20, None, 4), rtol=0, atol=1e-5)
 
 
 def test_the_name_says_what_is_exported(trained: Callable[..., Path]) -> None:
@@ -511,7 +513,7 @@ def test_help_explains_every_command_with_an_example_and_every_option() -> None:
         assert re.search(r"Examples?:\n +python -m gm_lib " + " ".join(command), output)
         assert "[default: " in output
     assert "python -m gm_lib train vae" in succeed("--help")
-    group: list = [cli.main]
+    group: list = [main]
     while group:
         command = group.pop()
         assert command.help
@@ -553,14 +555,14 @@ def test_env_says_where_the_data_is(mnist: ImageData) -> None:
 
 
 def test_env_fails_for_a_package_below_its_floor_or_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    version = environment.metadata.version
+    version = env.metadata.version
 
     def other(name: str) -> str:
         if name == "scipy":
-            raise environment.metadata.PackageNotFoundError(name)
+            raise env.metadata.PackageNotFoundError(name)
         return "1.9" if name == "torch" else version(name)
 
-    monkeypatch.setattr(environment.metadata, "version", other)
+    monkeypatch.setattr(env.metadata, "version", other)
     code, lines = env_lines()
     assert code == 1
     assert lines["torch"].startswith("[FAIL] 1.9 found, >=2.4 needed: run pip install")
@@ -569,7 +571,7 @@ def test_env_fails_for_a_package_below_its_floor_or_missing(monkeypatch: pytest.
 
 
 def test_env_fails_for_another_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment.platform, "python_version", lambda: "3.9.1")
+    monkeypatch.setattr(env.platform, "python_version", lambda: "3.9.1")
     code, lines = env_lines()
     assert code == 1
     assert lines["python"].startswith("[FAIL] 3.9.1 found, ")

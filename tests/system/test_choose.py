@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from gm_lib.choose import choose
+from gm_lib.system.choose import choose
 
 
 def test_a_known_name_gives_its_value_from_a_mapping_and_itself_from_names() -> None:

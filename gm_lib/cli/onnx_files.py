@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gm_lib.distributions.interpolation import variance_preserving_path
 from gm_lib.gan import GAN
-from gm_lib.interpolation import variance_preserving_path
 
 OPSET = 18  # of ONNX's operators: what torch's exporter writes without converting, and runtimes of 2023 read
 

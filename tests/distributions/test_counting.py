@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.distributions import Bernoulli, Categorical, Independent
 
-from gm_lib.counting import PixelCounts, TileCounts, log_smoothed
-from gm_lib.evaluation import assert_unbiased
+from gm_lib.distributions.counting import PixelCounts, TileCounts, log_smoothed
+from gm_lib.distributions.estimates import assert_unbiased
 
 MAKERS = [
     lambda x: TileCounts(x, 1, imaginary=2.0),

@@ -8,8 +8,8 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import entropy, wasserstein_distance
 from torch.distributions import Categorical, Normal, kl_divergence
 
-from gm_lib.divergences import js, js_lower_bound, kl, total_variation, wasserstein1
-from gm_lib.evaluation import assert_unbiased
+from gm_lib.distributions.divergences import js, js_lower_bound, kl, total_variation, wasserstein1
+from gm_lib.distributions.estimates import assert_unbiased
 
 DIVERGENCES = [kl, js, total_variation]
 GRID = torch.linspace(-12, 12, 4801, dtype=torch.float64)

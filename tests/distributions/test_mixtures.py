@@ -8,8 +8,8 @@ from sklearn.mixture import GaussianMixture as SklearnMixture
 from torch.distributions import Bernoulli, Categorical, Independent, MixtureSameFamily, Normal
 
 from gm_lib.data import toy
-from gm_lib.evaluation import assert_unbiased
-from gm_lib.mixtures import BernoulliMixture, GaussianMixture, em, responsibilities
+from gm_lib.distributions.estimates import assert_unbiased
+from gm_lib.distributions.mixtures import BernoulliMixture, GaussianMixture, em, responsibilities
 from gm_lib.runtime import forked_rng
 
 START = GaussianMixture(

@@ -1,4 +1,4 @@
-"""What running the course needs, and whether this machine has it."""
+"""The command ``env``: what running the course needs, and whether this machine has it."""
 
 import os
 import platform
@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+import click
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
@@ -16,6 +17,21 @@ from gm_lib import __version__
 
 # The name under which the library is installed; its metadata is the one place where the floors are written.
 _DISTRIBUTION = "gm-lib"
+
+
+@click.command()
+def env() -> None:
+    """Check whether this machine has what the course needs.
+
+    Exits with 1 if something is missing. Paste the output into a report of a problem.
+    """
+    ok = True
+    for finding in findings():
+        mark = click.style("[OK]  ", fg="green") if finding.ok else click.style("[FAIL]", fg="red", bold=True)
+        click.echo(f"{mark} {finding.name:<13} {finding.text}")
+        ok = ok and finding.ok
+    if not ok:
+        click.get_current_context().exit(1)
 
 
 class Finding(NamedTuple):

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from gm_lib.evaluation.estimates import Estimate
+from gm_lib.distributions.estimates import Estimate
 
 
 def log_mean_exp(log_w: Tensor) -> Tensor:

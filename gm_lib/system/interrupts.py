@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gm_lib import parallel
+from gm_lib.system import parallel
 
 
 @contextlib.contextmanager

@@ -16,8 +16,8 @@ from torch.distributions import (
     Poisson,
 )
 
-from gm_lib.evaluation import assert_unbiased
-from gm_lib.gradients import gumbel_softmax, pathwise_gradient, score_function_gradient
+from gm_lib.distributions.estimates import assert_unbiased
+from gm_lib.distributions.gradients import gumbel_softmax, pathwise_gradient, score_function_gradient
 
 N = 100_000
 ESTIMATORS = [score_function_gradient, pathwise_gradient]

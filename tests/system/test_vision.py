@@ -6,7 +6,7 @@ import sys
 import pytest
 import torchvision
 
-from gm_lib import vision
+from gm_lib.system import vision
 
 
 def test_torchvision_is_imported() -> None:

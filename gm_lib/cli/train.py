@@ -1,0 +1,233 @@
+"""The commands ``train vae`` and ``train gan``."""
+
+import contextlib
+import shlex
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gm_lib.cli.options import DATA, POSITIVE, PRECISIONS, Finite, OneOf, Place, device_option, seed_option
+from gm_lib.cli.runs import NUM_CLASSES, as_trained_on, builder, draw, need
+
+if TYPE_CHECKING:
+    from gm_lib.data import ImageData
+    from gm_lib.training import History
+
+LIKELIHOODS = ("bernoulli", "gaussian", "discretized_logistic", "categorical")
+GAN_LOSSES = ("minimax", "non_saturating")
+VALIDATION_IMAGES = 2_000  # enough for a curve; evaluate takes them all
+
+
+def training_options(
+    *, steps: str, batch_size: int, learning_rate: float, out: str
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command the options that all trainings have, with the defaults of this one."""
+    options = [
+        click.option(
+            "--data", type=OneOf("data set", DATA), default="mnist", help="The images to learn from."
+        ),
+        click.option("--steps", type=POSITIVE, help=f"Updates, earlier ones included.  [default: {steps}]"),
+        click.option("--batch-size", type=POSITIVE, default=batch_size, help="Images per update."),
+        click.option(
+            "--learning-rate",
+            type=Finite(min=0, min_open=True),
+            default=learning_rate,
+            help="Adam's step size.",
+        ),
+        seed_option,
+        device_option,
+        click.option(
+            "--precision",
+            type=OneOf("precision", PRECISIONS),
+            default="float32",
+            help="Of matrix products and convolutions.",
+        ),
+        click.option("--out", type=Place(), default=Path(out), help="The run's folder."),
+        click.option(
+            "--resume/--no-resume", default=True, help="Go on with the run in --out, or replace it."
+        ),
+        click.option("--tensorboard", is_flag=True, help="Write what is recorded for TensorBoard too."),
+    ]
+
+    def give(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return give
+
+
+@click.group()
+def train() -> None:
+    """Train a model and keep it in a folder, the run.
+
+    A run has config.json (its settings), metrics.jsonl (what was recorded), samples.png, samples/ (what the
+    same noise gave in the course of training) and its last checkpoint. Ctrl-C and SIGTERM end the training
+    after the step it is in, and so does a closed terminal; the same command goes on where it stopped.
+
+    With --tensorboard the run also holds event files: tensorboard --logdir runs shows them. Several processes
+    train one model when torchrun starts them: torchrun --nproc-per-node 2 -m gm_lib train vae.
+    """
+
+
+@train.command("vae")
+@click.option("--latent-dim", type=POSITIVE, default=20, help="Dimensions of z.")
+@click.option(
+    "--hidden", type=POSITIVE, default=(400,), multiple=True, help="Units of a layer; repeat for more."
+)
+@click.option("--conditional", is_flag=True, help="Give encoder and decoder the label: p(x | z, y).")
+@click.option("--likelihood", type=OneOf("likelihood", LIKELIHOODS), default="bernoulli", help="p(x | z).")
+@click.option("--beta", type=Finite(min=0), default=1.0, help="Weight of the KL in the loss; 1 is the ELBO.")
+@training_options(steps="4000, on a GPU 20000", batch_size=128, learning_rate=1e-3, out="runs/vae")
+def train_vae(*, data: str, seed: int, steps: int | None, **options: Any) -> None:
+    """Train a variational autoencoder on handwritten digits.
+
+    With the Bernoulli likelihood every batch is binarized anew; the others learn the grey values. Without
+    MNIST and without a network, scikit-learn's small digits take its place, and a line says so.
+
+    \b
+    Examples:
+      python -m gm_lib train vae
+      python -m gm_lib train vae --conditional --out runs/by-digit
+      python -m gm_lib train vae --hidden 500 --hidden 300 --latent-dim 50 --steps 50000
+    """
+    from gm_lib import runtime
+    from gm_lib.data import images
+    from gm_lib.evaluation import negative_elbo
+
+    _one_process_speaks()
+    sets = images(data)
+
+    def validate(model: Any) -> dict[str, float]:
+        x = as_trained_on(model, sets.valid.x[:VALIDATION_IMAGES], seed)
+        return {"valid_negative_elbo": negative_elbo(model, x, sets.valid.y[:VALIDATION_IMAGES]).mean}
+
+    steps = steps or runtime.budget(quick=4_000, full=20_000)
+    binary = options["likelihood"] == "bernoulli"
+    history = _train("vae", sets, seed, steps, binarize=binary, evaluate=validate, **options)
+    _say_what_came_out(options["out"], f"loss {history.final('loss'):.1f} nats per image", history)
+
+
+@train.command("gan")
+@click.option("--latent-dim", type=POSITIVE, default=32, help="Dimensions of z.")
+@click.option("--width", type=POSITIVE, default=32, help="Channels at 14×14; twice as many at 7×7.")
+@click.option("--conditional", is_flag=True, help="Give both players the label.")
+@click.option("--loss", type=OneOf("loss", GAN_LOSSES), default="non_saturating", help="What G minimizes.")
+@click.option("--gamma", type=Finite(min=0), default=0.0, help="Weight of the penalty R1 on D's gradient.")
+@click.option(
+    "--average",
+    type=Finite(min=0, max=1, max_open=True),
+    default=0.999,
+    help="How slowly the averaged generator, which samples, follows; 0 is at once.",
+)
+@training_options(steps="1200, on a GPU 20000", batch_size=64, learning_rate=2e-3, out="runs/gan")
+def train_gan(*, data: str, seed: int, steps: int | None, **options: Any) -> None:
+    """Train a generative adversarial network on handwritten digits.
+
+    A DCGAN of the course learns the grey values. Its losses say little about its samples: look at them, and
+    evaluate the run. Without MNIST and without a network, scikit-learn's small digits take its place, and a
+    line says so.
+
+    \b
+    Examples:
+      python -m gm_lib train gan
+      python -m gm_lib train gan --conditional --gamma 1 --out runs/gan-by-digit
+      python -m gm_lib train gan --width 64 --steps 20000
+    """
+    from gm_lib import runtime
+    from gm_lib.data import images
+
+    _one_process_speaks()
+    steps = steps or runtime.budget(quick=1_200, full=20_000)
+    history = _train("gan", images(data), seed, steps, **options)
+    real, fake = (history.final(name) for name in ("d_real", "d_fake"))
+    _say_what_came_out(
+        options["out"], f"D gives {real:.2f} to real and {fake:.2f} to generated images", history
+    )
+
+
+def _train(
+    kind: str,
+    sets: "ImageData",
+    seed: int,
+    steps: int,
+    *,
+    batch_size: int,
+    learning_rate: float,
+    conditional: bool,
+    device: str | None,
+    precision: str,
+    out: Path,
+    resume: bool,
+    tensorboard: bool,
+    binarize: bool = False,
+    evaluate: Callable[[Any], dict[str, float]] | None = None,
+    **model_options: Any,
+) -> "History":
+    """Train a new model of the ``kind``, or go on with the run in ``out``; leave if it is interrupted."""
+    from gm_lib import runtime
+    from gm_lib.cli.logs import RunLog
+    from gm_lib.data import Batches
+    from gm_lib.plotting import save_images
+    from gm_lib.system import parallel
+    from gm_lib.training import fit, latest_checkpoint
+
+    if tensorboard:
+        need("tensorboard")
+    where = runtime.device(device)
+    with runtime.forked_rng(seed):
+        model = builder(kind)(
+            **model_options, num_classes=NUM_CLASSES if conditional else 0, lr=learning_rate
+        )
+    x, y = sets.train.x, sets.train.y
+    batches = Batches(x, y, batch_size=batch_size, seed=seed, device=where, dynamic_binarization=binarize)
+    watched = sys.stderr.isatty()
+    samples = partial(draw, model, 100, None, seed)
+    log = RunLog(
+        out,
+        samples,
+        steps=steps,
+        fresh=not resume or latest_checkpoint(out) is None,
+        tensorboard=tensorboard,
+        say=None if watched else partial(click.echo, err=True),
+    )
+    with contextlib.closing(log):
+        history = fit(
+            model,
+            batches,
+            steps=steps,
+            seed=seed,
+            device=where,
+            precision=precision,
+            out=out,
+            evaluate=evaluate,
+            evaluate_every=log.every if evaluate else 0,
+            resume=resume,
+            progress=watched,
+            on_record=log,
+            settings={"model": kind, "data": sets.name, "batch_size": batch_size, **model.config},
+        )
+    if history.interrupted:
+        click.get_current_context().exit(128 + history.interrupted)  # what a shell expects after a signal
+    if parallel.is_main():
+        save_images(samples(), out / "samples.png", columns=10)
+    return history
+
+
+def _one_process_speaks() -> None:
+    """Let only the first of the processes that torchrun started print; of errors, on stderr, each tells."""
+    from gm_lib.system import parallel
+
+    if not parallel.is_main():
+        click.get_current_context().with_resource(contextlib.redirect_stdout(None))
+
+
+def _say_what_came_out(out: Path, result: str, history: "History") -> None:
+    click.echo(
+        f"{out}: {result}, {history.images_per_second:,.0f} images/s; samples in {out / 'samples.png'}. "
+        f"Next: python -m gm_lib evaluate {shlex.quote(str(out))}"
+    )
