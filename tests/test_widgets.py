@@ -2,11 +2,16 @@
 
 import inspect
 import itertools
+import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import matplotlib.pyplot as plt
+import nbformat
+import numpy as np
 import pytest
+from nbclient import NotebookClient
 
 from gm_lib import widgets
 from gm_lib.widgets import slide
@@ -19,7 +24,13 @@ def _outside_the_book(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def in_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(widgets, "_in_notebook", lambda: True)
+    answering(monkeypatch, allow_stdin=True)
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, **request: bool) -> None:
+    """Pretend that a cell is being run on behalf of somebody who answers questions, or who does not."""
+    kernel = SimpleNamespace(get_parent=lambda: {"content": {"code": "slide(…)", **request}})
+    monkeypatch.setattr(widgets, "get_ipython", lambda: SimpleNamespace(kernel=kernel))
 
 
 Calls = list[tuple[float, int, str]]
@@ -57,6 +68,36 @@ def test_sliders_have_the_range_and_step_that_was_asked_for() -> None:
     assert (k.min, k.max, k.step, k.value) == (1, 9, 2, 3)
     assert kind.options == ("mean", "draw")
     assert [control.description for control in (z, k, kind)] == ["z", "k", "kind"]
+
+
+def test_a_front_end_that_does_not_say_whether_it_answers_gets_sliders(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answering(monkeypatch)
+    assert slide(drawing()[0], **SLIDERS) is not None
+
+
+def test_where_a_program_runs_the_notebook_it_draws_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, allow_stdin=False)
+    draw, calls = drawing()
+    assert slide(draw, **SLIDERS) is None
+    assert calls == [(1.0, 3, "mean")]
+
+
+def test_nbclient_gets_what_was_drawn_and_no_slider_to_wait_for() -> None:
+    cell = nbformat.v4.new_code_cell(
+        "from gm_lib.widgets import slide\nslide(lambda k=3: print('drawn at', k), k=(1, 9))"
+    )
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    NotebookClient(notebook, kernel_name="python3").execute()
+    assert [output.get("text") for output in cell.outputs] == ["drawn at 3\n"]
+    assert "OutputModel" not in json.dumps(notebook.metadata)  # what nbclient would answer to
+
+
+@pytest.mark.usefixtures("in_notebook")
+def test_the_ends_of_a_slider_may_be_numpys_numbers() -> None:
+    z, k, _ = slide(lambda z, k: None, z=(np.float32(0), np.float64(1)), k=(np.int64(1), 9)).children
+    assert (z.min, z.max, k.min, k.max) == (0, 1, 1, 9)
 
 
 def test_without_a_notebook_it_draws_once_where_the_sliders_would_start() -> None:

@@ -4,6 +4,7 @@ import inspect
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gm_lib import __version__, runtime
-from gm_lib.cli import env, runs, train
+from gm_lib.classifier import NUM_FEATURES
+from gm_lib.cli import env, evaluate, runs, train
 from gm_lib.cli.main import main
 from gm_lib.data import ImageData, images, sources
 from gm_lib.evaluation import judge_digits, log_likelihood, negative_elbo
@@ -334,8 +336,48 @@ def test_too_few_samples_to_be_judged_are_refused_before_anything_is_written(
     trained_gan: Callable[..., Path],
 ) -> None:
     run = trained_gan("--seed", "1")
-    assert "needs at least 65 samples and 130 real images" in refused("evaluate", str(run), "--samples", "9")
+    assert evaluate.FEWEST_SAMPLES == NUM_FEATURES + 1
+    assert "64 is not in the range x>=65" in refused("evaluate", str(run), "--samples", "64")
     assert not (run / "evaluation.json").exists()
+    succeed("evaluate", str(run), "--samples", "65")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("evaluate", "--k", "2", "--limit", "5"), ("export",), ("sample",)],
+    ids=lambda command: command[0],
+)
+def test_a_place_that_cannot_be_written_is_named_before_any_work(
+    command: tuple[str, ...], trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trained()
+    Path("file").touch()
+    for work in ("_draw", "_likelihood", "_as_trained_on"):
+        monkeypatch.setattr(cli, work, lambda *_: pytest.fail("work was done first"))
+    monkeypatch.setattr("gm_lib.export.onnx_bytes", lambda *_: pytest.fail("work was done first"))
+    out = {"evaluate": "result.json", "export": "model.onnx", "sample": "a.png"}[command[0]]
+    output = refused(command[0], str(run), *command[1:], "--out", f"file/{out}")
+    assert re.search(f"Error: file/{out}: (Not a directory|File exists) ", output)
+
+
+def test_what_is_measured_is_saved_before_it_is_printed(
+    trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    echo = click.echo
+    monkeypatch.setattr(click, "echo", lambda text, **how: full() if "judged" in text else echo(text, **how))
+    refused("evaluate", str(trained()), "--k", "2", "--limit", "5", "--out", "result.json")
+    assert {"negative_elbo", "digits"} <= json.loads(Path("result.json").read_text()).keys()
+
+
+def test_a_terminal_that_knows_few_signs_gets_the_result_all_the_same(trained: Callable[..., Path]) -> None:
+    arguments = ["evaluate", str(trained()), "--k", "2", "--limit", "5", "--out", "result.json"]
+    result = CliRunner(charset="latin-1").invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    assert "read with ? 90% confidence" in result.stdout_bytes.decode("latin-1")
+    assert "nats per image ± standard error" in result.stdout_bytes.decode("latin-1")
 
 
 def test_a_run_is_not_evaluated_on_other_data_than_it_learned(
@@ -353,6 +395,36 @@ def test_a_folder_without_a_run_is_refused_with_the_command_that_makes_one(comma
     output = refused(command, "runs/nothing")
     assert "there is no run in runs/nothing" in output
     assert "python -m gm_lib train vae --out runs/nothing" in output
+    assert "python -m gm_lib train vae --out 'my runs/a'," in refused(command, "my runs/a")
+
+
+def test_a_checkpoint_stands_for_its_run_at_its_step(trained: Callable[..., Path]) -> None:
+    shutil.copytree(trained(), "run")
+    succeed("train", "vae", *SMALL, "--steps", "40", "--out", "run")
+    for step in (30, 40):
+        succeed("sample", f"run/checkpoint-00000{step}", "--n", "4", "--out", f"{step}.png")
+    succeed("sample", "run", "--n", "4", "--out", "last.png")
+    assert Path("30.png").read_bytes() != Path("40.png").read_bytes() == Path("last.png").read_bytes()
+    output = succeed("evaluate", "run/checkpoint-0000030", "--k", "2", "--limit", "5")
+    assert "run/checkpoint-0000030, step 30, on" in output
+    assert json.loads(Path("run/evaluation.json").read_text())["step"] == 30
+
+
+def test_a_next_command_can_be_copied_as_it_is() -> None:
+    output = succeed("train", "vae", *SMALL, "--out", "my runs/it's")
+    command = shlex.split(output.partition("Next: ")[2])
+    assert command == ["python", "-m", "gm_lib", "evaluate", "my runs/it's"]
+
+
+@pytest.mark.parametrize("option", ["--out=~/run", "--out ~/run"])
+def test_a_home_folder_is_meant_where_a_shell_would_mean_it(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    succeed("train", "vae", *SMALL, *option.split())
+    succeed("sample", "~/run", "--n", "4", "--out=~/a.png")
+    assert sorted(path.name for path in (tmp_path / "home").iterdir()) == ["a.png", "run"]
+    assert not Path("~").exists()
 
 
 @pytest.mark.parametrize(
@@ -361,6 +433,7 @@ def test_a_folder_without_a_run_is_refused_with_the_command_that_makes_one(comma
         ("{", "config.json is damaged"),
         ("[]", "does not describe a model"),
         ('{"model": "gna"}', "does not describe a model that this command knows (vae, gan)"),
+        ('{"model": "vae"}', "config.json lacks data, latent_dim, hidden, num_classes, likelihood, beta, lr"),
     ],
 )
 def test_a_config_that_is_none_is_refused(content: str, message: str) -> None:
@@ -386,6 +459,8 @@ def test_a_checkpoint_of_another_model_is_refused_with_the_keys_that_differ(
         (("--device", "cdua"), "unknown device 'cdua'; did you mean 'cuda'?"),
         (("--steps", "0"), "0 is not in the range x>=1"),
         (("--learning-rate", "0"), "0.0 is not in the range x>0"),
+        (("--learning-rate", "nan"), "nan is not a finite number"),
+        (("--beta", "inf"), "inf is not a finite number"),
         (("--batch-size", "5000"), "batch_size is 5000, but must be from 1 to the number of examples, 1197"),
         (("--latnt-dim", "3"), "No such option"),
     ],
@@ -565,7 +640,7 @@ def test_env_fails_for_a_package_below_its_floor_or_missing(monkeypatch: pytest.
     monkeypatch.setattr(env.metadata, "version", other)
     code, lines = env_lines()
     assert code == 1
-    assert lines["torch"].startswith("[FAIL] 1.9 found, >=2.4 needed: run pip install")
+    assert re.match(r"\[FAIL\] 1.9 found, >=2.\d+ needed: run pip install", lines["torch"])
     assert lines["scipy"].startswith("[FAIL] missing: run pip install")
     assert lines["numpy"].startswith("[OK]")
 
