@@ -352,9 +352,8 @@ def test_a_place_that_cannot_be_written_is_named_before_any_work(
 ) -> None:
     run = trained()
     Path("file").touch()
-    for work in ("_draw", "_likelihood", "_as_trained_on"):
-        monkeypatch.setattr(cli, work, lambda *_: pytest.fail("work was done first"))
-    monkeypatch.setattr("gm_lib.export.onnx_bytes", lambda *_: pytest.fail("work was done first"))
+    for work in ("sample.draw", "evaluate.draw", "evaluate.as_trained_on", "onnx_files.onnx_bytes"):
+        monkeypatch.setattr(f"gm_lib.cli.{work}", lambda *_: pytest.fail("work was done first"))
     out = {"evaluate": "result.json", "export": "model.onnx", "sample": "a.png"}[command[0]]
     output = refused(command[0], str(run), *command[1:], "--out", f"file/{out}")
     assert re.search(f"Error: file/{out}: (Not a directory|File exists) ", output)
