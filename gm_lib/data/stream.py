@@ -1,6 +1,5 @@
 """Batches without end, on the device they are used on, and each process's part of them."""
 
-import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -31,7 +30,7 @@ def stream(
         for count, given in enumerate(batches, start=1):
             batch, n = _as_tuple(given), count_examples(given)
             first = batch[0] if first is None else first
-            if (batch[0].dtype, batch[0].dim()) != (first.dtype, first.dim()):
+            if batch[0].dtype != first.dtype or batch[0].dim() != first.dim():
                 raise ValueError(
                     f"batch {count} is {_described(batch[0])}, the first one {_described(first)}. "
                     "Labels belong into the batch of their examples: (x, y)."
@@ -80,14 +79,9 @@ def count_examples(batch: Any) -> int:
     return len(first)
 
 
-@contextlib.contextmanager
-def naming_a_lone_example(batch: Any) -> Iterator[None]:
-    """Say in a ``ValueError`` from within that the batch has a single example: batch norm cannot use it."""
-    try:
-        yield
-    except ValueError as error:
-        if count_examples(batch) > 1:
-            raise
+def refuse_a_lone_example(batch: Any, error: ValueError) -> None:
+    """Raise ``ValueError`` if ``error`` came from a batch of one, of which batch norm can make nothing."""
+    if count_examples(batch) == 1:
         raise ValueError(
             f"a batch has a single example, of which batch norm can make nothing ({error}). Leave a smaller "
             "last batch out: Batches(x, y) does, and a DataLoader with drop_last=True."
@@ -98,7 +92,9 @@ def _part_on_device(part: Any, n: int, device: torch.device, dtype: torch.dtype 
     """Return this process's rows of a tensor, or of a tuple's, on the device; other things as they are."""
     if isinstance(part, Tensor):
         rows = parallel.share(part) if part.dim() and len(part) == n else part
-        return rows.to(device, dtype if rows.is_floating_point() else None, non_blocking=True)
+        if dtype and rows.dtype != dtype and rows.is_floating_point():
+            rows = rows.to(dtype)
+        return rows.to(device, non_blocking=True)
     if isinstance(part, (tuple, list)):
         parts = [_part_on_device(each, n, device, dtype) for each in part]
         return type(part)(*parts) if hasattr(part, "_fields") else type(part)(parts)

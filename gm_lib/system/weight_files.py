@@ -52,14 +52,14 @@ def check_finite(model: nn.Module, optimizers: Mapping[str, Optimizer], step: in
     Looked at are weights, and what optimizers remember of the gradients: where Adam's second moment is
     infinite, the weight stays as it is for ever.
     """
-    found = [(f"{name!r} of the model", value) for name, value in named_weights(model).items()]
-    for name, optimizer in optimizers.items():
+    found = [(name, "the model", value) for name, value in named_weights(model).items()]
+    for kind, optimizer in optimizers.items():
         for state in optimizer.state.values():
-            found += [(f"{key!r} of the optimizer {name!r}", value) for key, value in state.items()]
-    for what, value in found:
+            found += [(name, f"the optimizer {kind!r}", value) for name, value in state.items()]
+    for name, owner, value in found:
         if isinstance(value, Tensor) and value.is_floating_point() and not bool(value.isfinite().all()):
             raise FloatingPointError(
-                f"step {step}: {what} is not finite, though the losses so far are, so a gradient was not, or "
-                "it was too large to be squared. Training has stopped; nothing after the last checkpoint was "
-                "saved. Look for sqrt(0), 0 · log(0), norms of zero and data far from 1 in size."
+                f"step {step}: {name!r} of {owner} is not finite, though the losses so far are: a gradient "
+                "was not, or was too large to be squared. Training has stopped; nothing after the last "
+                "checkpoint was saved. Look for sqrt(0), 0 · log(0), norms of zero and far too large data."
             )

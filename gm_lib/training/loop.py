@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from tqdm.auto import tqdm
 
 from gm_lib import runtime
-from gm_lib.data.stream import count_examples, naming_a_lone_example, stream
+from gm_lib.data.stream import count_examples, refuse_a_lone_example, stream
 from gm_lib.networks import evaluating
 from gm_lib.system import interrupts, parallel
 from gm_lib.system.choose import choose, whole_number
@@ -163,8 +163,12 @@ def fit(
                 if run.step == first and hasattr(model, "check"):
                     with runtime.forked_rng():
                         run.model.check(batch)
-                with parallel.sharing(), runtime.autocast(where, precision), naming_a_lone_example(batch):
-                    terms = run.model.update(batch, run.optimizers, run.step + 1)
+                try:
+                    with parallel.sharing(), runtime.autocast(where, precision):
+                        terms = run.model.update(batch, run.optimizers, run.step + 1)
+                except ValueError as error:
+                    refuse_a_lone_example(batch, error)
+                    raise
                 _note(run, terms)
                 run.step += 1
                 run.history.images += count_examples(batch) * parallel.size()

@@ -1,8 +1,11 @@
 import re
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
-from gm_lib.system.choose import choose
+from gm_lib.system.choose import choose, whole_number
 
 
 def test_a_known_name_gives_its_value_from_a_mapping_and_itself_from_names() -> None:
@@ -31,3 +34,16 @@ def test_the_wrong_case_is_recognized() -> None:
 def test_what_is_no_name_at_all_gets_the_same_answer(name: object) -> None:
     with pytest.raises(ValueError, match=r"unknown data set .* Known: mnist"):
         choose("data set", name, ["mnist"])  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3), np.array(3), torch.tensor(3)])
+def test_a_whole_number_is_one_whichever_library_made_it(value: Any) -> None:
+    found = whole_number("steps", value, 1)
+    assert (type(found), found) == (int, 3)
+
+
+@pytest.mark.parametrize("value", [0, -1, np.int64(0), 3.0, np.float32(3), "3", None, torch.ones(2), [3]])
+def test_what_is_no_whole_number_or_too_small_is_named(value: Any) -> None:
+    message = f"steps must be a whole number, at least 1, not {value!r}."
+    with pytest.raises(ValueError, match=re.escape(message)):
+        whole_number("steps", value, 1)
