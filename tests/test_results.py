@@ -20,6 +20,7 @@ PAGES = [ROOT / "README.md", *(path for path in sorted((ROOT / "book").glob("*.m
 ALLOWED = {
     "book/glossary.md": ["exceeds 0.01", r"$1/\log 2 \approx 1.44$ bits"],
     "book/notation.md": [r"one bit is $\log 2$ nats"],
+    "book/reliability.md": ["at most half a minute"],
     "book/setup.md": ["6 GB of disk", "a download of 12 MB"],
     "book/chapters/00_tools.md": ["“85 % clear” means nothing; “85 %, where real images reach 98 %” does."],
     "book/chapters/09_vae.md": ["*how slanted is this digit? 0.31.*"],
