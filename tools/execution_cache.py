@@ -18,8 +18,9 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ class Chapter:
     path: Path
     notebook: nbformat.NotebookNode
     surroundings: list[str]
+    content: Callable[[Path], str]
 
     @property
     def folder(self) -> Path:
@@ -109,22 +111,23 @@ class Chapter:
                 if relative.parts[0] in OURS and path.is_file():
                     yield relative.as_posix()
 
-    def _key(self, used: Iterable[str]) -> str:
-        return _digest([*self.surroundings, *_contents(self.root, used)])
+    def _key(self, used: list[str]) -> str:
+        return _digest([*self.surroundings, *used, *(self.content(self.root / name) for name in used)])
 
 
 def chapters(root: Path) -> list[Chapter]:
-    """Return the chapters in the order of the book, with lock, profile and data as they are now."""
+    """Return the chapters in the order of the book, with library, lock, profile and data as they are now."""
     root = root.resolve()
-    surroundings = [*_surroundings(root)]
-    return [Chapter(root, path, read_chapter(path), surroundings) for path in book_chapters(root)]
+    surroundings, content = [*_surroundings(root)], cache(_content)  # each file is read once
+    return [Chapter(root, path, read_chapter(path), surroundings, content) for path in book_chapters(root)]
 
 
 def key_of_library(root: Path) -> str:
     """Return a text that changes with the whole library, the lock, the profile and the data."""
-    paths = (path.relative_to(root) for path in sorted((root / "gm_lib").rglob("*")) if path.is_file())
-    library = (path.as_posix() for path in paths if "__pycache__" not in path.parts)
-    return _digest([*_surroundings(root), *_contents(root, library)])
+    files = (path for path in sorted((root / "gm_lib").rglob("*")) if path.is_file())
+    library = [path for path in files if "__pycache__" not in path.parts]
+    names = (path.relative_to(root).as_posix() for path in library)
+    return _digest([*_surroundings(root), *names, *map(_content, library)])
 
 
 def cache_folder(root: Path) -> Path:
@@ -161,17 +164,13 @@ def _surroundings(root: Path) -> Iterator[str]:
     yield from _data_files()
 
 
-def _contents(root: Path, files: Iterable[str]) -> Iterator[str]:
-    """Yield what files hold: of Python its syntax, without comments and layout."""
-    for name in files:
-        yield name
-        path = root / name
-        if not path.is_file():
-            yield "it is gone"
-        elif path.suffix == ".py":
-            yield ast.dump(ast.parse(path.read_bytes(), filename=str(path)))
-        else:
-            yield hashlib.sha256(path.read_bytes()).hexdigest()
+def _content(path: Path) -> str:
+    """Return what a file holds: of Python its syntax, without comments and layout."""
+    if not path.is_file():
+        return "it is gone"
+    if path.suffix == ".py":
+        return ast.dump(ast.parse(path.read_bytes(), filename=str(path)))
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _data_files() -> Iterator[str]:
