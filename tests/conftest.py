@@ -11,8 +11,9 @@ from gm_lib.data.published import SETS
 
 
 def pytest_configure() -> None:
-    """Listen to SIGINT, which a shell makes the commands that it runs in the background ignore."""
+    """Listen to signals that the tests' own starter may ignore: a shell's background, nohup."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
