@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from gm_lib.system.choose import whole_number
 from gm_lib.system.files import replace_file
 from gm_lib.system.vision import torchvision
 from gm_lib.training.history import History
@@ -241,8 +242,8 @@ def _as_images(x: Any) -> np.ndarray:
 def _grid_shape(n: int, rows: int | None, columns: int | None) -> tuple[int, int]:
     """Return the number of rows and columns for n images."""
     for name, value in (("rows", rows), ("columns", columns)):
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise ValueError(f"{name} must be a whole number, at least 1, not {value!r}.")
+        if value is not None:
+            whole_number(name, value, 1)
     if columns is None:
         columns = math.ceil(n / rows) if rows else n if n <= 10 else math.ceil(math.sqrt(n))
     rows = rows or math.ceil(n / columns)

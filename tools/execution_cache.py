@@ -82,9 +82,9 @@ class Chapter:
 
     def executed(self) -> tuple[Path, CacheBundleOut] | None:
         """Return the state of now, and the notebook executed in it with its record; None if there is none."""
-        for state in self.folder.glob("*"):
-            used = json.loads((state / USED).read_text("utf-8"))
-            if self._key(used) == state.name:
+        for listed in self.folder.glob(f"*/{USED}"):  # a state without was interrupted as it was stored
+            state = listed.parent
+            if self._key(json.loads(listed.read_text("utf-8"))) == state.name:
                 cache = get_cache(str(state))
                 with contextlib.suppress(KeyError):  # the cells have changed since
                     bundle = cache.get_cache_bundle(cache.match_cache_notebook(self.notebook).pk)
