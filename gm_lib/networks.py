@@ -1,7 +1,7 @@
 """The few building blocks that the models share."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -159,6 +159,26 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for part in training:
             part.training = True
+
+
+def tensors_of(module: nn.Module) -> list[Tensor]:
+    """Return the parameters and buffers, in an order that copies of the module share."""
+    return [*module.parameters(), *module.buffers()]
+
+
+@torch.no_grad()
+def follow(averaged: Iterable[Tensor], latest: Iterable[Tensor], average: float, step: int) -> None:
+    """Let averages follow the latest values: averaged ← a · averaged + (1 - a) · latest.
+
+    Here a = min(``average``, (1 + ``step``) / (10 + ``step``)), so that they span the last tenth of a short
+    run. Whole numbers, such as a count of batches, are copied.
+    """
+    kept = min(average, (1 + step) / (10 + step))
+    for value, now in zip(averaged, latest, strict=True):
+        if value.is_floating_point():
+            value.lerp_(now, 1 - kept)
+        else:
+            value.copy_(now)
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -56,7 +56,7 @@ def load(run: Path, device: str | None) -> tuple[Any, dict[str, Any], int]:
 
 def folder_of(run: Path) -> Path:
     """Return the folder of a run, of which one of the checkpoints may have been given."""
-    from gm_lib.training.checkpoint import is_checkpoint
+    from gm_lib.system.checkpoints import is_checkpoint
 
     return run.parent if is_checkpoint(run) else run
 

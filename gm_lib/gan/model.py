@@ -13,7 +13,7 @@ from torch.optim import Adam, Optimizer
 from gm_lib.gan.losses import LOSSES, Loss
 from gm_lib.gan.networks import DCGANDiscriminator, DCGANGenerator, check_players
 from gm_lib.gan.penalties import Penalty, r1
-from gm_lib.networks import check_input, check_labels, evaluating, labels_of
+from gm_lib.networks import check_input, check_labels, evaluating, follow, labels_of, tensors_of
 from gm_lib.system.choose import choose
 from gm_lib.system.parallel import randn
 
@@ -119,7 +119,8 @@ class GAN(nn.Module):
                 x_fake = self.generator(self._noise(len(x_part)), y_part)
             terms = self.discriminator_step(x_part, x_fake, y_part, optimizers["discriminator"])
         terms |= self.generator_step(x_fake, y_part, optimizers["generator"])
-        self._average_weights(step)
+        # Batch-norm statistics too: they belong to the weights that they were measured with.
+        follow(tensors_of(self.averaged), tensors_of(self.generator), self.average, step)
         return terms
 
     def discriminator_step(
@@ -177,19 +178,6 @@ class GAN(nn.Module):
         p = next(self.generator.parameters())
         return randn((n, self.latent_dim), generator=generator, device=p.device, dtype=p.dtype)
 
-    @torch.no_grad()
-    def _average_weights(self, step: int) -> None:
-        """Let the averaged generator follow the latest one, in weights and in batch-norm statistics.
-
-        Statistics belong to the weights that they were measured with: averaged weights get averaged ones.
-        """
-        kept = min(self.average, (1 + step) / (10 + step))
-        for value, latest in zip(_tensors(self.averaged), _tensors(self.generator), strict=True):
-            if value.is_floating_point():
-                value.lerp_(latest, 1 - kept)
-            else:
-                value.copy_(latest)
-
 
 def digit_gan(
     *,
@@ -244,8 +232,3 @@ def _borrowed(player: nn.Module) -> Iterator[None]:
         with torch.no_grad():
             for buffer, before in buffers:
                 buffer.copy_(before)
-
-
-def _tensors(player: nn.Module) -> list[Tensor]:
-    """Return the parameters and buffers, in an order that copies of the player share."""
-    return [*player.parameters(), *player.buffers()]

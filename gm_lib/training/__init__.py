@@ -1,6 +1,6 @@
 """Train any model that knows its own update: one loop, its record, its checkpoints."""
 
-from gm_lib.training.checkpoint import (
+from gm_lib.system.checkpoints import (
     Checkpoint,
     latest_checkpoint,
     load_checkpoint,

@@ -1,14 +1,13 @@
 """What a model must do so that ``gm_lib.training.fit`` can train it, and what is said where it does not."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 
-@runtime_checkable
 class Trainable(Protocol):
     """What ``fit`` asks of a model, which must also be an ``nn.Module``.
 
@@ -29,7 +28,9 @@ class Trainable(Protocol):
 
 def check_trainable(model: object) -> None:
     """Raise ``TypeError`` for what ``fit`` cannot train."""
-    if not (isinstance(model, nn.Module) and isinstance(model, Trainable)):
+    # Not isinstance(model, Trainable): since Python 3.12 it sees nothing that a wrapper, such as that of
+    # torch.compile, passes on by __getattr__.
+    if not (isinstance(model, nn.Module) and all(hasattr(model, name) for name in ("optimizers", "update"))):
         raise TypeError(
             f"{type(model).__name__} cannot be trained: fit needs an nn.Module with optimizers() and "
             "update(batch, optimizers, step)."

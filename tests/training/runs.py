@@ -18,7 +18,8 @@ import torch
 
 from gm_lib.data import Batches
 from gm_lib.gan import digit_gan
-from gm_lib.training import History, fit, load_checkpoint, loop
+from gm_lib.training import History, fit, load_checkpoint
+from gm_lib.training import run as training_run
 from gm_lib.vae import digit_vae
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -51,6 +52,7 @@ def train(kind: str, out: Path, **options: Any) -> History:
         "checkpoint_every": CHECKPOINT_EVERY,
         "evaluate": evaluate,
         "evaluate_every": 15,
+        "average": 0.9 if kind == "vae" else 0.0,  # the GAN averages by itself
     } | options
     return fit(
         options.pop("model", None) or model(kind),
@@ -93,7 +95,7 @@ class Watched:
 
     def follow(self, trained: Any, kill_at: int | None) -> None:
         """Follow a model and its saving; kill this process before the ``kill_at``-th operation on a file."""
-        update, save = trained.update, loop.save_checkpoint
+        update, save = trained.update, training_run.save_checkpoint
 
         def followed_update(batch: Any, optimizers: Any, step: int) -> Any:
             self._step.value = step
@@ -113,7 +115,7 @@ class Watched:
                     os.kill(os.getpid(), signal.SIGKILL)
 
         trained.update = followed_update
-        loop.save_checkpoint = followed_save
+        training_run.save_checkpoint = followed_save
         sys.addaudithook(count)
 
 

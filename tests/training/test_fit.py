@@ -23,7 +23,7 @@ from gm_lib.data.images import Split
 from gm_lib.gan import digit_gan
 from gm_lib.runtime import PRECISIONS
 from gm_lib.system import files, parallel
-from gm_lib.training import History, fit, latest_checkpoint, load_checkpoint, load_weights, loop
+from gm_lib.training import History, fit, latest_checkpoint, load_checkpoint, load_weights, run
 from gm_lib.vae import digit_vae
 
 
@@ -85,6 +85,96 @@ def test_evaluation_runs_in_evaluation_mode_and_does_not_change_the_training() -
     assert history.at("score").tolist() == [15, 30, 45, 60]
     assert history["loss"].tolist() == plain["loss"].tolist()
     assert_same_state(watched.state_dict(), alone.state_dict())
+
+
+class Walker(nn.Module):
+    """A model that walks: after step k its weight is k², and its statistics with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(2))
+        self.register_buffer("statistics", torch.zeros(2))
+        self.register_buffer("count", torch.tensor(0))
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"sgd": torch.optim.SGD(self.parameters(), lr=0.1)}
+
+    @torch.no_grad()
+    def update(self, batch: Any, optimizers: Any, step: int) -> dict[str, Tensor]:
+        assert self.weight.tolist() == [(step - 1) ** 2] * 2, "a model learns from its own weights"
+        self.weight.fill_(step**2)
+        self.statistics.fill_(-(step**2))
+        self.count.fill_(step)
+        return {"loss": torch.tensor(0.0)}
+
+
+def averaged_squares(steps: int, average: float) -> float:
+    """The average of k² that starts with 0 and takes in one step after the other."""
+    value = 0.0
+    for step in range(1, steps + 1):
+        kept = min(average, (1 + step) / (10 + step))
+        value = kept * value + (1 - kept) * step**2
+    return value
+
+
+def test_averaged_weights_are_evaluated_recorded_and_left_while_the_models_own_are_trained() -> None:
+    model, seen, told = Walker(), [], []
+
+    def look(model: Walker) -> dict[str, float]:
+        seen.append(float(model.weight[0]))
+        return {"weight": seen[-1]}
+
+    train(
+        model,
+        steps=40,
+        average=0.7,
+        evaluate=look,
+        evaluate_every=15,
+        on_record=lambda row: told.append((row["step"], float(model.statistics[1]))),
+    )
+    assert seen == pytest.approx([averaged_squares(15, 0.7), averaged_squares(30, 0.7)])
+    steps = [10, 15, 20, 30, 30, 40]
+    assert [step for step, _ in told] == steps
+    assert [value for _, value in told] == pytest.approx([-averaged_squares(step, 0.7) for step in steps])
+    assert model.weight.tolist() == pytest.approx([averaged_squares(40, 0.7)] * 2)
+    assert model.statistics.tolist() == pytest.approx([-averaged_squares(40, 0.7)] * 2)
+    assert model.count == 40
+
+
+def test_averaging_changes_nothing_of_the_training() -> None:
+    plain, averaging = NoisyModel(), NoisyModel()
+    histories = [train(plain), train(averaging, average=0.9)]
+    assert histories[0].rows == histories[1].rows
+    assert not torch.equal(plain.first.weight, averaging.first.weight)
+
+
+def test_a_run_with_averaged_weights_goes_on_as_if_it_had_never_stopped(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"average": 0.9, "evaluate": evaluate, "evaluate_every": 20}
+    straight, stopped = NoisyModel(), NoisyModel()
+    expected = train(straight, out=tmp_path / "straight", **options)
+    train(NoisyModel(), out=tmp_path / "stopped", steps=33, **options)
+    history = train(stopped, out=tmp_path / "stopped", **options)
+    # at step 33 there is a record more: the end of what was a run
+    assert [row for row in history.rows if row["step"] != 33][-3:] == expected.rows[-3:]
+    assert_same_state(stopped.state_dict(), straight.state_dict())
+    assert_same_state(load_checkpoint(tmp_path / "stopped").weights, straight.state_dict())
+    again = NoisyModel()
+    train(again, out=tmp_path / "stopped", **options)
+    assert_same_state(again.state_dict(), straight.state_dict())
+
+
+def test_a_run_goes_on_with_the_average_that_it_began_with(tmp_path: Path) -> None:
+    train(NoisyModel(), out=tmp_path, steps=20, average=0.9)
+    with pytest.raises(ValueError, match=r"average was 0\.9 and is now 0\.5"):
+        train(NoisyModel(), out=tmp_path, average=0.5)
+    with pytest.raises(ValueError, match=r"average was 0\.9 and is now 'not set'"):
+        train(NoisyModel(), out=tmp_path)
+
+
+@pytest.mark.parametrize("average", [-0.1, 1.0, float("nan")])
+def test_an_average_out_of_range_is_refused(average: float) -> None:
+    with pytest.raises(ValueError, match=r"average must be in \[0, 1\)"):
+        train(NoisyModel(), average=average)
 
 
 def test_a_frozen_part_stays_in_evaluation_mode_through_an_evaluation() -> None:
@@ -712,13 +802,13 @@ def taking(model: NoisyModel, clock: SimpleNamespace, seconds: float) -> NoisyMo
 def saves(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The steps of all checkpoints that the loop makes."""
     steps: list[int] = []
-    save = loop.save_checkpoint
+    save = run.save_checkpoint
 
     def noted(*args: Any, step: int, **options: Any) -> Any:
         steps.append(step)
         return save(*args, step=step, **options)
 
-    monkeypatch.setattr(loop, "save_checkpoint", noted)
+    monkeypatch.setattr(run, "save_checkpoint", noted)
     return steps
 
 
@@ -746,13 +836,13 @@ def test_no_checkpoints_on_the_way_means_none_by_time_either(
 def test_a_disk_that_takes_long_to_save_is_not_asked_all_the_time(
     tmp_path: Path, clock: SimpleNamespace, saves: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save = loop.save_checkpoint
+    save = run.save_checkpoint
 
     def slowly(*args: Any, **options: Any) -> Any:
         clock.seconds += 20
         return save(*args, **options)
 
-    monkeypatch.setattr(loop, "save_checkpoint", slowly)
+    monkeypatch.setattr(run, "save_checkpoint", slowly)
     train(taking(NoisyModel(), clock, 10), out=tmp_path)
     assert saves == [3, 23, 43, 60]
 
@@ -783,21 +873,22 @@ def test_an_interrupt_without_out_returns_the_history_and_says_that_nothing_is_s
     assert "Stopped after 0 of 60 steps. Nothing was saved" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["_mean_since_record", "_evaluation", "save_checkpoint"])
+@pytest.mark.parametrize("name", ["mean_of_last", "evaluate", "save_checkpoint"])
 def test_an_interrupt_between_two_steps_goes_on_from_the_checkpoint_before_with_all_records(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     options: dict[str, Any] = {"evaluate": evaluate, "evaluate_every": 20, "checkpoint_every": 20}
     straight = train(NoisyModel(), out=tmp_path / "straight", **options)
-    original, calls = getattr(loop, name), []
+    owner = run if name == "save_checkpoint" else run.Run
+    original, calls = getattr(owner, name), []
 
     def interrupted(*args: Any, **kwargs: Any) -> Any:
         calls.append(args)
-        if len(calls) == (6 if name == "_mean_since_record" else 3):
+        if len(calls) == (6 if name == "mean_of_last" else 3):
             raise_interrupt()
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(loop, name, interrupted)
+    monkeypatch.setattr(owner, name, interrupted)
     out = tmp_path / "stopped"
     assert train(NoisyModel(), out=out, **options).interrupted == signal.SIGINT
     before = load_checkpoint(out).path
@@ -811,14 +902,14 @@ def test_an_interrupt_between_two_steps_goes_on_from_the_checkpoint_before_with_
 def test_a_second_ctrl_c_while_the_first_is_obeyed_says_how_to_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    save = loop.save_checkpoint
+    save = run.save_checkpoint
 
     def impatient(*args: Any, step: int, **kwargs: Any) -> Any:
         if step == 33:
             ctrl_c()
         return save(*args, step=step, **kwargs)
 
-    monkeypatch.setattr(loop, "save_checkpoint", impatient)
+    monkeypatch.setattr(run, "save_checkpoint", impatient)
     model = interrupting(NoisyModel(), 33, ctrl_c)
     assert train(model, out=tmp_path, checkpoint_every=20).interrupted == signal.SIGINT
     assert f"Stopped after 33 of 60 steps. Run it again to go on from {tmp_path}, step 20." in (
