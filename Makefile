@@ -45,7 +45,7 @@ test: $(READY) ## run the unit tests, then every notebook from top to bottom
 test-site: $(READY) ## open the built pages in Chromium, with the network off (after: make book)
 	$(PY) -m pytest -m site tests/site
 
-bench: $(BENCH)/.ready ## measure speed and quality beside other libraries: 25 minutes on a quiet machine
+bench: $(BENCH)/.ready ## measure time to quality and speed beside other libraries: 15 minutes, quiet
 	$(BENCH)/bin/python -m benchmarks
 
 # torchgan 0.1.0 asks for older packages than there are now, and works with these.

@@ -3,7 +3,7 @@
     make bench                   sets up the peers in an environment of their own, then does this
     python -m benchmarks
 
-The machine should have nothing else to do. It takes about twenty-five minutes on two cores. A run that was
+The machine should have nothing else to do. It takes about a quarter of an hour on two cores. A run that was
 interrupted goes on with the rounds that are still to do. The exit status is 1 when a gate is missed.
 """
 
@@ -107,7 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
     status = page.main([])
     judged = list(verdicts(GATES, measured))
     print(*judged, sep="\n")
-    return status or int(any(verdict.kept is False for verdict in judged))
+    return status or int(any(not verdict.kept for verdict in judged))
 
 
 if __name__ == "__main__":

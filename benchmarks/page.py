@@ -10,11 +10,23 @@ import hashlib
 import io
 import json
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.plan import BATCHES, DRAWS, GATES, IMAGES, LONGER, NAMES, PROCESSES, WIDTHS
+from benchmarks.plan import (
+    BATCHES,
+    DRAWS,
+    GATES,
+    IMAGES,
+    LOOKED_AT_EVERY,
+    NAMES,
+    NATS,
+    PROCESSES,
+    VAE_STEPS,
+    WIDTHS,
+)
 from benchmarks.rounds import Measured, Round, Spread, ratios, spread, values, verdicts
 from gm_lib.system.files import replace_file
 
@@ -28,12 +40,12 @@ HEAD = """\
 
 # Benchmarks
 
-How fast is the course's library beside others that train the same models, and how good is what comes out
-after the same time? `make bench` measures it and makes this page.
+How long does the course's library take to a model of a given quality, beside others that train the same
+networks? And how fast are its steps? `make bench` measures it and makes this page.
 
-Every contestant trains the same networks on the same images, with the same batch size, precision, optimizer
-(Adam) and learning rate, in a process of its own. They take turns: each once, then each again. The clock runs
-from the end of a few steps that warm up to the end of the last step: no set-up, no saving at the end, but
+Every contestant trains the same networks on the same images, with the same batch size and with Adam, in a
+process of its own. They take turns: each once, then each again. The clock runs from the end of a few steps
+that warm up, or from the first step, to the end of the last step: no set-up, no saving at the end, but
 everything that a trainer does between its steps. A number is the median over the rounds, in brackets the
 lowest and the highest. A ratio is taken within each round, between contestants that ran side by side.
 """
@@ -46,8 +58,8 @@ def page(record: dict[str, Any]) -> str:
         _run(record),
         _gates(measured),
         _vae(measured["vae_speed"]),
-        _vae_quality(measured["vae_quality"]),
-        _gan(measured["gan_speed"], measured["gan_quality"]),
+        _vae_time(measured["vae_time"]),
+        _gan(measured["gan_speed"]),
         _scaling(measured["scaling"], measured["processes"]),
     )
     return "\n".join([HEAD, *("\n".join(section) for section in sections)])
@@ -55,33 +67,42 @@ def page(record: dict[str, Any]) -> str:
 
 def _run(record: dict[str, Any]) -> Iterator[str]:
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-    yield f"This run: {record['command']}; {record['hardware']}; {record['date']}. Versions: {versions}."
-    yield f"Every value of every round is in [`{RECORD}`](../{RECORD}).\n"
+    yield from _text(
+        f"This run: {record['command']}; {record['hardware']}; {record['date']}. Versions: {versions}. "
+        f"Every value of every round is in [`{RECORD}`](../{RECORD})."
+    )
 
 
 def _gates(measured: Measured) -> Iterator[str]:
     yield "## What had to come out\n"
+    yield from _text(
+        "Of steps little is asked: a step is mostly matrix products, which all must do, and how much of "
+        "it they are is told under *The floor*. What a user waits for is a good model, and that takes "
+        "fewer steps or more. So the time to a given quality must come out at most half as long as each "
+        "peer's; the aim is a third."
+    )
     yield from _table("what", "measured", "gate", "")
     for verdict in verdicts(GATES, measured):
-        gate, sign = verdict.gate, "≥" if verdict.gate.at_least else "≤"
-        if verdict.result is None:
-            yield _row(gate.what, "not here", f"{sign}{KEPT}{gate.bound:g}", "this CPU has no bfloat16")
-            continue
+        gate = verdict.gate
         said = "kept" if verdict.kept else "**missed**"
         if gate.aim is not None:
-            said += f"; aim {sign}{KEPT}{gate.aim:g} {'reached' if verdict.aim_reached else 'not reached'}"
-        yield _row(gate.what, _spread(verdict.result), f"{sign}{KEPT}{gate.bound:g}", said)
+            said += f"; aim ≥{KEPT}{gate.aim:g} {'reached' if verdict.aim_reached else 'not reached'}"
+        yield _row(gate.what, _spread(verdict.result), f"≥{KEPT}{gate.bound:g}", said)
     yield ""
 
 
 def _vae(rounds: list[Round]) -> Iterator[str]:
     yield "## A VAE\n"
-    yield "784-400-20 with a Bernoulli likelihood, float32. Not every peer can draw the binarization anew for"
-    yield "each batch, so all of them, ours included, get images that were binarized once. Ours with fresh"
-    yield "draws has a row of its own.\n"
-    yield "**Peers as shipped.** pythae has our networks in its encoder and decoder classes; its loss takes"
-    yield "probabilities, ours logits. The ordinary script is what tutorials show: a `DataLoader` that"
-    yield "fetches images one by one, plain Adam, the loss read at every step.\n"
+    yield from _text(
+        "784-400-20 with a Bernoulli likelihood, float32. Not every peer can draw the binarization anew "
+        "for each batch within its own step, so for this table all of them, ours included, get images "
+        "that were binarized once. Ours with fresh draws has a row of its own."
+    )
+    yield from _text(
+        "**Peers as shipped.** pythae has our networks in its encoder and decoder classes; its loss "
+        "takes probabilities, ours logits. The ordinary script is what tutorials show: a `DataLoader` "
+        "that fetches images one by one, plain Adam, the loss read at every step."
+    )
     names = ["ours", "lightning", "script", "pythae", "ours_dynamic"]
     names += ["ours_bfloat16"] * ("ours_bfloat16" in rounds[0])
     yield from _speeds(rounds, names, VAE_BATCH)
@@ -90,44 +111,57 @@ def _vae(rounds: list[Round]) -> Iterator[str]:
     floor = spread(values(rounds, "floor", "seconds_per_step"))
     share = spread(ratios(rounds, "floor", "ours", "seconds_per_step"))
     fresh = spread(ratios(rounds, "floor", "ours_dynamic", "seconds_per_step"))
-    yield "**The floor.** A step's matrix products, forward and backward, without the gradient of the first"
-    yield f"layer's input, take {_spread(floor, 1e3)}{KEPT}ms when nothing else is done. That is"
-    yield f"{_spread(share, 100, 0)}{KEPT}% of our step, {_spread(fresh, 100, 0)}{KEPT}% when the"
-    yield "binarization is drawn anew.\n"
+    yield from _text(
+        "**The floor.** A step's matrix products, forward and backward, without the gradient of the "
+        f"first layer's input, take {_spread(floor, 1e3)}{KEPT}ms when nothing else is done. That is "
+        f"{_spread(share, 100, 0)}{KEPT}% of our step, {_spread(fresh, 100, 0)}{KEPT}% when the "
+        "binarization is drawn anew."
+    )
 
 
-def _vae_quality(rounds: list[Round]) -> Iterator[str]:
-    ours = rounds[0]["ours"]["steps"]
-    yield f"**After equal time:** that of {ours:,.0f} of our steps. −ELBO of the 10,000 test images,"
-    yield f"binarized once, in {len(rounds)} runs with different seeds; lower is better.\n"
-    yield from _table("", "steps", "−ELBO, nats per image")
-    for name in rounds[0]:
-        bound = spread(values(rounds, name, "negative_elbo"))
-        yield _row(NAMES[name], f"{rounds[0][name]['steps']:,.0f}", _spread(bound))
-    yield ""
+def _vae_time(rounds: list[Round]) -> Iterator[str]:
+    yield from _text(
+        f"**Time to quality:** until −ELBO of the 10,000 validation images, binarized once, is {NATS} "
+        f"nats per image or less. It is looked at every {LOOKED_AT_EVERY} steps, and the clock stands "
+        "meanwhile. Here all draw the binarization of the training images anew for each batch. The peers "
+        "take the step size 1e-3 that tutorials have (pythae's own default is 1e-4). Ours takes 2e-3 and "
+        "looks at averaged weights: the defaults of `gm_lib train vae`. "
+        f"{len(rounds)} runs with different seeds."
+    )
+    yield from _times(rounds)
 
 
-def _gan(speeds: list[Round], qualities: list[Round]) -> Iterator[str]:
-    ours = qualities[0]["ours"]["steps"]
+def _gan(speeds: list[Round]) -> Iterator[str]:
     yield "## A DCGAN\n"
-    yield "32 channels at 14×14, float32. Ours and the script teach both players with the same generated"
-    yield "images; torchgan draws new ones for the generator, one more pass through it. Ours also keeps the"
-    yield "averaged generator that its samples come from, and lays out maps channels last; the others have"
-    yield "the same layers, written as tutorials do. torchgan runs with one line"
-    yield 'in front, `sys.modules["torchvision"] = MagicMock()`: it uses torchvision for pictures alone, and'
-    yield "asks it for an argument that is gone.\n"
-    yield "**Peers as shipped.**\n"
-    yield from _speeds(speeds, ["ours", "script", "torchgan"], GAN_BATCH)
+    yield from _text(
+        "32 channels at 14×14. Ours and the script teach both players with the same generated images; "
+        "torchgan draws new ones for the generator, one more pass through it. Ours also keeps the "
+        "averaged generator that its samples come from, and lays out maps channels last; the others "
+        "have the same layers, written as tutorials do. torchgan runs with one line in front, "
+        '`sys.modules["torchvision"] = MagicMock()`: it uses torchvision for pictures alone, and asks '
+        "it for an argument that is gone."
+    )
+    yield from _text("**Peers as shipped.**")
+    names = ["ours", "script", "torchgan", *(["ours_bfloat16"] * ("ours_bfloat16" in speeds[0]))]
+    yield from _speeds(speeds, names, GAN_BATCH)
     yield ""
     yield from _in_our_loop(speeds, ("script",), GAN_BATCH)
-    yield f"**After equal time:** that of {ours:,.0f} of our steps; for the script also after {LONGER} times"
-    yield "as much. Fréchet distance between 5,000 samples and the 10,000 validation images, in the features"
-    yield f"of the course's classifier, in {len(qualities)} runs with different seeds; lower is better.\n"
-    yield from _table("", "steps", "Fréchet distance")
-    for name in qualities[0]:
-        distance = spread(values(qualities, name, "frechet"))
-        yield _row(NAMES[name], f"{qualities[0][name]['steps']:,.0f}", _spread(distance, 1, 1))
+
+
+def _times(rounds: list[Round]) -> Iterator[str]:
+    yield from _table("", "seconds", "steps", "time over ours")
+    for name in rounds[0]:
+        seconds, steps = (spread(values(rounds, name, value)) for value in ("seconds", "steps"))
+        over = "1" if name == "ours" else _spread(spread(ratios(rounds, name, "ours", "seconds")))
+        missed = sum(not each[name]["reached"] for each in rounds)
+        note = f", given up in {missed} of {len(rounds)} runs" if missed else ""
+        yield _row(NAMES[name], _spread(seconds, 1, 1), f"{_spread(steps, 1, 0)}{note}", over)
     yield ""
+    if not all(found["reached"] for each in rounds for found in each.values()):
+        yield from _text(
+            f"A run that has not come there after {VAE_STEPS:,} steps is given up; it would have taken "
+            "longer than the time that stands here for it, in the ratios too."
+        )
 
 
 def _speeds(rounds: list[Round], names: list[str], batch: int) -> Iterator[str]:
@@ -138,8 +172,10 @@ def _speeds(rounds: list[Round], names: list[str], batch: int) -> Iterator[str]:
 
 
 def _in_our_loop(rounds: list[Round], names: tuple[str, ...], batch: int) -> Iterator[str]:
-    yield "**The peer's mathematics in our loop.** Model and loss are the peer's; batches, records and the"
-    yield "fused Adam are ours. What is gained by that alone stands in the last column.\n"
+    yield from _text(
+        "**The peer's mathematics in our loop.** Model and loss are the peer's; batches, records and "
+        "the fused Adam are ours. What is gained by that alone stands in the last column."
+    )
     yield from _table("", "ms per step", "images per second", "as shipped, time over this")
     for name in names:
         here = f"{name}_in_our_loop"
@@ -157,7 +193,7 @@ def _speed(rounds: list[Round], name: str, batch: int) -> tuple[str, str]:
 def _scaling(rounds: list[Round], processes: list[Round]) -> Iterator[str]:
     """Yield the section on growing work: the figure and its numbers."""
     yield "## As the work grows\n"
-    yield "One thing grows, the rest stays as above: 784-400-20, batches of 128, 49,920 images.\n"
+    yield from _text("One thing grows, the rest stays as above: 784-400-20, batches of 128, 49,920 images.")
     yield (
         "![Five small plots of the cost of our VAE. Images per second against the batch size, milliseconds "
         "per step against the width of the hidden layers and against the number of images, milliseconds per "
@@ -169,8 +205,10 @@ def _scaling(rounds: list[Round], processes: list[Round]) -> Iterator[str]:
         for x, found in points:
             yield _row(f"{x:,}", _spread(found, 1, 0 if found.median >= 1_000 else 2))
         yield ""
-    yield "With several processes, `torchrun` in front of `gm_lib train vae`: a batch is shared among them,"
-    yield "and gradients are averaged.\n"
+    yield from _text(
+        "With several processes, `torchrun` in front of `gm_lib train vae`: a batch is shared among "
+        "them, and gradients are averaged."
+    )
     yield from _table("processes × threads of each", "images per second")
     for n, threads in PROCESSES:
         found = spread(values(processes, f"{n} × {threads}", "images_per_second"))
@@ -237,6 +275,11 @@ def numbers_behind(record: dict[str, Any]) -> str:
 def _spread(found: Spread, scale: float = 1, decimals: int = 2) -> str:
     median, low, high = (f"{scale * number:,.{decimals}f}" for number in found)
     return f"{median}{KEPT}({low}{KEPT}to{KEPT}{high})"
+
+
+def _text(paragraph: str) -> Iterator[str]:
+    yield from textwrap.wrap(paragraph, 110, break_long_words=False, break_on_hyphens=False)
+    yield ""
 
 
 def _table(*head: str) -> Iterator[str]:

@@ -26,11 +26,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Part:
-    """A table to fill: ``jobs`` by contestant, given what was measured so far and the number of the round."""
+    """A table to fill: ``jobs`` by contestant, given the number of the round."""
 
     name: str
     rounds: int
-    jobs: Callable[[Measured, int], dict[str, Job]]
+    jobs: Callable[[int], dict[str, Job]]
 
 
 Ask = Callable[[str, str, dict[str, Any]], Values]
@@ -49,7 +49,7 @@ def measure(
         rounds = measured.setdefault(part.name, [])
         for number in range(len(rounds), part.rounds):
             done: Round = {}
-            for contestant, job in part.jobs(measured, number).items():
+            for contestant, job in part.jobs(number).items():
                 where = (
                     f"[{place}/{len(parts)}] {part.name}, round {number + 1} of {part.rounds}: {contestant}"
                 )
@@ -100,48 +100,33 @@ def ratios(rounds: list[Round], above: str, below: str, name: str) -> list[float
 
 @dataclass(frozen=True)
 class Gate:
-    """What must come out: the median of the values on the right side of the bound.
-
-    ``values`` are one for each round; none at all means that this machine cannot measure it.
-    """
+    """What must come out: the median of the values, one for each round, is at least the bound."""
 
     what: str
     bound: float
     values: Callable[[Mapping[str, list[Round]]], list[float]]
-    at_least: bool = True
     aim: float | None = None
 
     def verdict(self, measured: Mapping[str, list[Round]]) -> "Verdict":
         """Judge what was measured."""
-        found = self.values(measured)
-        if not found:
-            return Verdict(self, None, None, None)
-        result = spread(found)
-        return Verdict(self, result, self._keeps(result.median, self.bound), self._reaches(result.median))
-
-    def _keeps(self, value: float, bound: float) -> bool:
-        return value >= bound if self.at_least else value <= bound
-
-    def _reaches(self, value: float) -> bool | None:
-        return None if self.aim is None else self._keeps(value, self.aim)
+        result = spread(self.values(measured))
+        reached = None if self.aim is None else result.median >= self.aim
+        return Verdict(self, result, result.median >= self.bound, reached)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a gate; ``kept`` is None where it could not be measured."""
+    """What became of a gate, and of its aim if it has one."""
 
     gate: Gate
-    result: Spread | None
-    kept: bool | None
+    result: Spread
+    kept: bool
     aim_reached: bool | None
 
     def __str__(self) -> str:
-        if self.result is None:
-            return f"not here  {self.gate.what}"
-        sign = "≥" if self.gate.at_least else "≤"
         return (
             f"{'kept' if self.kept else 'MISSED':<9} {self.gate.what}: {self.result.median:.3g} "
-            f"({self.result.low:.3g} to {self.result.high:.3g}), gate {sign} {self.gate.bound:g}"
+            f"({self.result.low:.3g} to {self.result.high:.3g}), gate ≥ {self.gate.bound:g}"
         )
 
 

@@ -137,7 +137,7 @@ def vae_quick(seed: int) -> Measured:
         test = binarize(data.test.x)
         model = digit_vae(latent_dim=50)
     batches = Batches(data.train.x, batch_size=128, seed=seed, device=device(), dynamic_binarization=True)
-    train(model, batches, steps=3750, seed=seed)
+    train(model, batches, steps=3750, seed=seed, average=0.998)
     few = test[:1000]
     grey = data.test.x.double()
     coins = -(torch.xlogy(grey, grey) + torch.xlogy(1 - grey, 1 - grey)).flatten(1).sum(1)
@@ -218,7 +218,7 @@ def vae_bfloat16(seed: int) -> Measured:
         with forked_rng(seed):
             model = digit_vae(latent_dim=20)
         batches = Batches(data.train.x, batch_size=128, seed=seed, device=device(), dynamic_binarization=True)
-        train(model, batches, steps=3750, seed=seed, precision=precision)
+        train(model, batches, steps=3750, seed=seed, precision=precision, average=0.998)
         scores[precision] = negative_elbo(model, test, seed=seed).mean
     return {**scores, "difference": scores["bfloat16"] - scores["float32"]}
 

@@ -61,6 +61,16 @@ def training_options(
     return give
 
 
+def average_option(what: str, default: float) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option that says how slowly averages follow; ``what`` says of what."""
+    return click.option(
+        "--average",
+        type=Finite(min=0, max=1, max_open=True),
+        default=default,
+        help=f"How slowly the averaged {what}; 0 is at once.",
+    )
+
+
 @click.group()
 def train() -> None:
     """Train a model and keep it in a folder, the run.
@@ -82,8 +92,9 @@ def train() -> None:
 @click.option("--conditional", is_flag=True, help="Give encoder and decoder the label: p(x | z, y).")
 @click.option("--likelihood", type=OneOf("likelihood", LIKELIHOODS), default="bernoulli", help="p(x | z).")
 @click.option("--beta", type=Finite(min=0), default=1.0, help="Weight of the KL in the loss; 1 is the ELBO.")
-@training_options(steps="4000, on a GPU 20000", batch_size=128, learning_rate=1e-3, out="runs/vae")
-def train_vae(*, data: str, seed: int, steps: int | None, **options: Any) -> None:
+@average_option("weights, which are evaluated and saved, follow", 0.998)
+@training_options(steps="4000, on a GPU 20000", batch_size=128, learning_rate=2e-3, out="runs/vae")
+def train_vae(*, data: str, seed: int, steps: int | None, average: float, **options: Any) -> None:
     """Train a variational autoencoder on handwritten digits.
 
     With the Bernoulli likelihood every batch is binarized anew; the others learn the grey values. Without
@@ -108,7 +119,9 @@ def train_vae(*, data: str, seed: int, steps: int | None, **options: Any) -> Non
 
     steps = steps or runtime.budget(quick=4_000, full=20_000)
     binary = options["likelihood"] == "bernoulli"
-    history = _train("vae", sets, seed, steps, binarize=binary, evaluate=validate, **options)
+    history = _train(
+        "vae", sets, seed, steps, binarize=binary, evaluate=validate, averaging=average, **options
+    )
     _say_what_came_out(options["out"], f"loss {history.final('loss'):.1f} nats per image", history)
 
 
@@ -118,12 +131,7 @@ def train_vae(*, data: str, seed: int, steps: int | None, **options: Any) -> Non
 @click.option("--conditional", is_flag=True, help="Give both players the label.")
 @click.option("--loss", type=OneOf("loss", GAN_LOSSES), default="non_saturating", help="What G minimizes.")
 @click.option("--gamma", type=Finite(min=0), default=0.0, help="Weight of the penalty R1 on D's gradient.")
-@click.option(
-    "--average",
-    type=Finite(min=0, max=1, max_open=True),
-    default=0.999,
-    help="How slowly the averaged generator, which samples, follows; 0 is at once.",
-)
+@average_option("generator, which samples, follows", 0.999)
 @training_options(steps="1200, on a GPU 20000", batch_size=64, learning_rate=2e-3, out="runs/gan")
 def train_gan(*, data: str, seed: int, steps: int | None, **options: Any) -> None:
     """Train a generative adversarial network on handwritten digits.
@@ -166,6 +174,7 @@ def _train(
     tensorboard: bool,
     binarize: bool = False,
     evaluate: Callable[[Any], dict[str, float]] | None = None,
+    averaging: float = 0.0,
     **model_options: Any,
 ) -> "History":
     """Train a new model of the ``kind``, or go on with the run in ``out``; leave if it is interrupted."""
@@ -203,6 +212,7 @@ def _train(
             seed=seed,
             device=where,
             precision=precision,
+            average=averaging,
             out=out,
             evaluate=evaluate,
             evaluate_every=log.every if evaluate else 0,

@@ -115,16 +115,14 @@ def judge_digits(
         if x.shape[1:] != _DIGIT_SHAPE:
             raise ValueError(f"the {name} must have the shape (n, 1, 28, 28), got {tuple(x.shape)}.")
     if classifier is None:
-        from gm_lib.pretrained import (
-            digit_classifier,
-        )  # here, for it needs a file that only this default needs
+        from gm_lib.pretrained import digit_classifier  # here: it needs a file that only this default needs
 
         classifier = digit_classifier()
     generator = torch.Generator("cpu").manual_seed(seed)
     count = min(len(samples), len(real) // 2)
     judged = torch.randperm(len(samples), generator=generator, device="cpu")[:count]
-    ours, ours_read = _look(classifier, samples[judged.to(samples.device)])
-    theirs, theirs_read = _look(classifier, real)
+    ours, ours_read = look_at(classifier, samples[judged.to(samples.device)])
+    theirs, theirs_read = look_at(classifier, real)
     needed = ours.shape[1] + 1
     if count < needed:
         raise ValueError(
@@ -160,7 +158,7 @@ def judge_digits(
     )
 
 
-def _look(classifier: Model, x: Tensor) -> tuple[Tensor, Tensor]:
+def look_at(classifier: Model, x: Tensor) -> tuple[Tensor, Tensor]:
     """Return the features (n, d) of images, and which digit each is read as with confidence: bool (n, 10)."""
     features, probabilities = [], []
     with evaluating(classifier):

@@ -124,7 +124,9 @@ class Run:
                     "settings": self.settings,
                     "optimizers": {name: each.state_dict() for name, each in self.optimizers.items()},
                     "latest": [value.cpu() for value in self.averaged.values] if self.averaged else [],
-                    "batches": self.batches.state_dict() if hasattr(self.batches, "load_state_dict") else None,
+                    "batches": self.batches.state_dict()
+                    if hasattr(self.batches, "load_state_dict")
+                    else None,
                     "rng": runtime.rng_state(self.device),
                     "history": dataclasses.asdict(self.history),
                     "window": self.window.cpu(),

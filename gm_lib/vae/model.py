@@ -212,11 +212,12 @@ def digit_vae(
     num_classes: int = 0,
     likelihood: str = "bernoulli",
     beta: float = 1.0,
-    lr: float = 1e-3,
+    lr: float = 2e-3,
 ) -> VAE:
     """Return a VAE for 1×28×28 images, encoder and decoder with the ``hidden`` layers, mirrored.
 
-    ``likelihood``: a key of ``gm_lib.vae.LIKELIHOODS``. Raises ``ValueError`` for an unknown one.
+    ``likelihood``: a key of ``gm_lib.vae.LIKELIHOODS``. The step size goes with averaged weights, such as
+    ``gm_lib.training.fit`` keeps with ``average=0.998``. Raises ``ValueError`` for an unknown likelihood.
     """
     layers = [hidden] if isinstance(hidden, int) else list(hidden)
     p_x_given_z = _likelihood(likelihood, DIGIT_SHAPE)

@@ -40,17 +40,28 @@ def test_check_fails_when_the_figure_shows_other_numbers(course):
     assert main(["--check"], course) == 0
 
 
-@pytest.mark.parametrize(("times", "said"), [(1.71, "kept; aim ≥ 2 not reached"), (1.69, "**missed**")])
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [(3.01, "kept; aim ≥ 3 reached"), (2.01, "kept; aim ≥ 3 not reached"), (1.99, "**missed**")],
+)
 def test_the_page_says_whether_a_gate_was_kept(course, times, said):
-    ours = "seconds_per_step"
-    change(course, "vae_speed", "pythae", ours, lambda each: times * each["ours"][ours])
+    change(course, "vae_time", "pythae", "seconds", lambda each: times * each["ours"]["seconds"])
     main([], course)
     page = (course / PAGE).read_text("utf-8").replace("\N{NO-BREAK SPACE}", " ")
-    (row,) = (
-        line for line in page.splitlines() if line.startswith("| VAE: steps per second, ours over pythae")
-    )
+    (row,) = (line for line in page.splitlines() if line.startswith("| VAE: pythae's time to the quality"))
     assert f"{times} ({times} to {times})" in row
     assert said in row
+
+
+def test_the_page_says_who_did_not_reach_the_quality(course):
+    change(course, "vae_time", "script", "reached", lambda each: False)
+    main([], course)
+    page = (course / PAGE).read_text("utf-8")
+    (row,) = (
+        line for line in page.splitlines() if "given up" in line and line.startswith("| an ordinary script |")
+    )
+    assert "given up in 3 of 3 runs" in row
+    assert "would have taken longer" in page
 
 
 def test_a_record_that_is_not_there_is_an_error_that_says_what_to_do(tmp_path, capsys):

@@ -150,9 +150,10 @@ def test_a_run_goes_on_to_more_steps_as_if_it_had_never_stopped(trained: Callabl
         (("--hidden", "8"), "hidden was [16] and is now [16, 8]"),
         (("--precision", "bfloat16"), "precision was 'float32' and is now 'bfloat16'"),
         (("--conditional",), "num_classes was 0 and is now 10"),
+        (("--average", "0.5"), "average was 0.998 and is now 0.5"),
         (
             ("--beta", "2", "--learning-rate", "0.1"),
-            "beta was 1.0 and is now 2.0; lr was 0.001 and is now 0.1",
+            "beta was 1.0 and is now 2.0; lr was 0.002 and is now 0.1",
         ),
     ],
 )
