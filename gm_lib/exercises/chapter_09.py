@@ -246,7 +246,7 @@ def _losses(x: Tensor, mu: Tensor, log_var: Tensor, eps: Tensor, decode: Any) ->
         "a batch are averaged.": by_pixel.mean() + kl.mean(),
         "the KL is averaged over the latent dimensions. They are all paid for: sum them.": price.mean()
         + kl.mean(),
-        "the batch is summed. A loss that grows with the batch changes the step size with it: take the "
+        "the batch is summed. Gradients then grow with the batch, and under plain SGD the steps: take the "
         "mean over the images.": (price + code).sum(),
         "the KL has the wrong sign: it would pay the encoder for straying from the prior, without end.": (
             price - code
