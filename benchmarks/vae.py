@@ -336,7 +336,6 @@ def time_to_quality(
         return negative_elbo(model, binary_images("valid", 10_000), seed=0).mean
 
     clock = Clock(0, steps, Goal(score, at_most, every))
-    binary_images("valid", 10_000)
     with forked_rng(seed):
         CONTESTANTS[contestant](mnist().train.x[:N_TRAIN], clock, seed=seed, dynamic=True, **options)
     return {"seconds": clock.seconds, "steps": looked_after(clock), "reached": clock.reached}

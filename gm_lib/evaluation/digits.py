@@ -121,8 +121,8 @@ def judge_digits(
     generator = torch.Generator("cpu").manual_seed(seed)
     count = min(len(samples), len(real) // 2)
     judged = torch.randperm(len(samples), generator=generator, device="cpu")[:count]
-    ours, ours_read = look_at(classifier, samples[judged.to(samples.device)])
-    theirs, theirs_read = look_at(classifier, real)
+    ours, ours_read = _look(classifier, samples[judged.to(samples.device)])
+    theirs, theirs_read = _look(classifier, real)
     needed = ours.shape[1] + 1
     if count < needed:
         raise ValueError(
@@ -158,7 +158,7 @@ def judge_digits(
     )
 
 
-def look_at(classifier: Model, x: Tensor) -> tuple[Tensor, Tensor]:
+def _look(classifier: Model, x: Tensor) -> tuple[Tensor, Tensor]:
     """Return the features (n, d) of images, and which digit each is read as with confidence: bool (n, 10)."""
     features, probabilities = [], []
     with evaluating(classifier):

@@ -42,9 +42,8 @@ class Averaged:
         finally:
             self.swap()
 
-    @torch.no_grad()
     def go_on(self, latest: list[Tensor]) -> None:
         """Take the averages from the model, into which a checkpoint put them, and give it ``latest``."""
-        for mine, its, value in zip(self.values, tensors_of(self.model), latest, strict=True):
-            mine.copy_(its)
-            its.copy_(value)
+        for mine, value in zip(self.values, latest, strict=True):
+            mine.copy_(value)
+        self.swap()

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -200,11 +200,9 @@ class Run:
                 self.on_record(dict(row))
             self.clock = time.perf_counter()  # what a listener does with it is no training
 
-    @contextlib.contextmanager
-    def averages(self) -> Iterator[None]:
+    def averages(self) -> contextlib.AbstractContextManager[None]:
         """Use the model with the averaged weights, if there are any."""
-        with self.averaged.in_place() if self.averaged else contextlib.nullcontext():
-            yield
+        return self.averaged.in_place() if self.averaged else contextlib.nullcontext()
 
     def leave_averages(self) -> None:
         """Leave the averaged weights in the model, for good."""
