@@ -16,7 +16,7 @@ export GM_DATA
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test test-site bench notebooks lint format lock serve clean
+.PHONY: help setup book test test-site shots bench notebooks lint format lock serve clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,7 +43,10 @@ test: $(READY) ## run the unit tests, then every notebook from top to bottom
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest -n $(WORKERS) --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout=900 --timeout=0 notebooks
 
 test-site: $(READY) ## open the built pages in Chromium, with the network off (after: make book)
-	$(PY) -m pytest -m site tests/site
+	$(PY) -m pytest -n $(WORKERS) --dist loadscope -m site tests/site
+
+shots: $(READY) ## picture every built page, light and dark, at three widths, in _build/shots (after: make book)
+	$(PY) tools/shots.py
 
 bench: $(BENCH)/.ready ## measure time to quality and speed beside other libraries: 15 minutes, quiet
 	$(BENCH)/bin/python -m benchmarks

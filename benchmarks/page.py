@@ -81,7 +81,7 @@ def _gates(measured: Measured) -> Iterator[str]:
         "fewer steps or more. So the time to a given quality must come out at most half as long as each "
         "peer's; the aim is a third."
     )
-    yield from _table("what", "measured", "gate", "")
+    yield from _table("what", "measured", "gate", "verdict")
     for verdict in verdicts(GATES, measured):
         gate = verdict.gate
         said = "kept" if verdict.kept else "**missed**"
@@ -149,7 +149,7 @@ def _gan(speeds: list[Round]) -> Iterator[str]:
 
 
 def _times(rounds: list[Round]) -> Iterator[str]:
-    yield from _table("", "seconds", "steps", "time over ours")
+    yield from _table("who", "seconds", "steps", "time over ours")
     for name in rounds[0]:
         seconds, steps = (spread(values(rounds, name, value)) for value in ("seconds", "steps"))
         over = "1" if name == "ours" else _spread(spread(ratios(rounds, name, "ours", "seconds")))
@@ -165,7 +165,7 @@ def _times(rounds: list[Round]) -> Iterator[str]:
 
 
 def _speeds(rounds: list[Round], names: list[str], batch: int) -> Iterator[str]:
-    yield from _table("", "ms per step", "images per second", "time over ours")
+    yield from _table("who", "ms per step", "images per second", "time over ours")
     for name in names:
         over = spread(ratios(rounds, name, "ours", "seconds_per_step"))
         yield _row(NAMES[name], *_speed(rounds, name, batch), "1" if name == "ours" else _spread(over))
@@ -176,7 +176,7 @@ def _in_our_loop(rounds: list[Round], names: tuple[str, ...], batch: int) -> Ite
         "**The peer's mathematics in our loop.** Model and loss are the peer's; batches, records and "
         "the fused Adam are ours. What is gained by that alone stands in the last column."
     )
-    yield from _table("", "ms per step", "images per second", "as shipped, time over this")
+    yield from _table("who", "ms per step", "images per second", "as shipped, time over this")
     for name in names:
         here = f"{name}_in_our_loop"
         over = spread(ratios(rounds, name, here, "seconds_per_step"))

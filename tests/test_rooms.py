@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": set(),
     "distributions": {"data", "networks"},
     "widgets": set(),
+    "tables": set(),
     "vae": {"distributions", "networks", "data"},
     "gan": {"distributions", "networks", "data"},
     "classifier": {"networks", "data"},

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from chapters import LINK, TASK, Cell, Chapter, check_call
+from proofs import ProofError, claims
+from reading_time import misstated
 from solutions import BEGIN, DEFINITION, END, SolutionError, stub, student_names
 
 # What reads differently, or not at all, in Colab, JupyterLab, on GitHub or in the book.
@@ -43,6 +45,8 @@ def _opening(chapter: Chapter) -> Iterator[tuple[int, str]]:
     if not code or "imports" not in code[0].tags:
         line = code[0].line if code else 1
         yield line, "the first code cell needs the tag `imports`: the exercises are tested on top of it."
+    if wanted := misstated(chapter):
+        yield 1, f"by its length the opening should say, or nearly: `{wanted}…`."
 
 
 def _prose(cell: Cell, chapter: Chapter) -> Iterator[str]:
@@ -64,6 +68,11 @@ def _code(cell: Cell, chapter: Chapter) -> Iterator[str]:
     except (SyntaxError, SolutionError) as error:
         yield str(error) if isinstance(error, SolutionError) else f"a code cell is not valid Python: {error}."
         return
+    if "proof" in cell.tags:
+        try:
+            claims(cell.source)
+        except ProofError as error:
+            yield str(error)
     if names and "exercise" not in cell.tags:
         yield "a cell with a solution needs the tag `exercise`."
     if "exercise" in cell.tags and not names:

@@ -1,6 +1,6 @@
 """Derive the student notebooks in notebooks/ from the chapters in book/chapters/.
 
-A student's notebook has the chapter's prose and code without solutions and outputs, a badge that opens it in
+A student's notebook has the chapter's prose and code without solutions and outputs, a link that opens it in
 Colab, and one cell that installs gm_lib where it is missing. Never edit a notebook: edit the chapter.
 """
 
@@ -19,15 +19,25 @@ from typing import Any
 import nbformat
 
 from chapter_problems import problems
-from chapters import LINK, ROOT, TASK, Chapter, ChapterError, chapter_paths, read, stub
+from chapters import LINK, ROOT, Cell, Chapter, ChapterError, chapter_paths, read, stub
+from proofs import notebook_cell
 from repository import Repository, repository
 
-BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
+TASK_HEAD = re.compile(r"(?m)^> \*\*(Exercise \d+\.\d+)\*\* · ([●○]{3} · \d+ min)\. ")
+NUMBER = re.compile(r"(?m)^#### Exercise (\d+\.\d+) · ")
+RECALL = re.compile(r"(?m)^> \*\*(From [^*\n]+)\*\*\n((?:>.*\n?)+)")
+TITLES = {"imports": "Imports", "hide-input": "The code behind this output"}  # what Colab shows for the code
+
+ABOVE = """\
+[Open this notebook in Colab]({colab})
+
+Run the cells from the top, because each needs those above it; after a restart of the kernel, again from the
+top. *Run all* reaches the end whether the exercises are done or not. What is folded opens with a click."""
 
 # Flat, without functions: a student who opens it shall be able to read it. packaging comes with gm_lib: where
 # either is missing, both are installed.
 INSTALL = """\
-# @title Run this cell first: it installs gm_lib, the course's library, where it is missing.
+# @title Run this cell first: it installs gm_lib, the course's library, if missing
 import importlib
 import sys
 from importlib.metadata import version
@@ -35,6 +45,7 @@ from importlib.util import find_spec
 
 {why}
 wanted = "{wanted}"
+course = "https://github.com/{slug}"
 try:
     from packaging.specifiers import SpecifierSet
 
@@ -46,14 +57,15 @@ except ImportError:
     fits = False
 
 if not fits:
-    # torch, torchvision and numpy are named in the versions that are here, so that pip leaves them alone.
-    keep = " ".join(
-        f"{{name}}=={{version(name)}}" for name in ("torch", "torchvision", "numpy") if find_spec(name)
-    )
-    %pip install -q "gm-lib @ git+https://github.com/{slug}@{ref}" {{keep}}
+    # torch, torchvision and numpy are named in the versions that are here, so that
+    # pip leaves them alone.
+    here = filter(find_spec, ("torch", "torchvision", "numpy"))
+    keep = " ".join(f"{{name}}=={{version(name)}}" for name in here)
+    %pip install -q "gm-lib @ git+{{course}}@{ref}" {{keep}}
     # A gm_lib that was imported before is forgotten, or Python would go on with it.
-    for name in [name for name in sys.modules if name.partition(".")[0] == "gm_lib"]:
-        del sys.modules[name]
+    for name in list(sys.modules):
+        if name.partition(".")[0] == "gm_lib":
+            del sys.modules[name]
     importlib.invalidate_caches()
     try:
         from packaging.specifiers import SpecifierSet
@@ -63,14 +75,14 @@ if not fits:
         found = gm_lib.__version__
     except ImportError:
         raise ImportError(
-            "gm_lib could not be installed; pip says why above. It needs the network: offline, get a copy of "
-            "https://github.com/{slug} and run `pip install .` in its folder."
+            "gm_lib could not be installed; pip says why above. It needs the "
+            f"network: offline, copy {{course}} and run `pip install .` there."
         ) from None
     if not SpecifierSet(wanted).contains(found, prereleases=True):
         raise ImportError(
-            f"gm_lib {{found}} is here, this notebook was made for gm_lib{{wanted}}. Restart the kernel and "
-            "run this cell again; if that does not help, take the newest notebook from "
-            "https://github.com/{slug}"
+            f"gm_lib {{found}} is here, this notebook was made for gm_lib{{wanted}}. "
+            "Restart the kernel and run this cell again; if that does not help, "
+            f"take the newest notebook from {{course}}"
         )
 
 from gm_lib.runtime import device, profile
@@ -78,12 +90,14 @@ from gm_lib.runtime import device, profile
 print(f"gm_lib {{found}}, device: {{device()}}, profile: {{profile()}}")"""
 
 RELEASED = """\
-# This notebook belongs to release {version} of the course and uses the gm_lib of that release. Both stay
-# where they are: a copy that you saved works on when the course has a newer release."""
+# This notebook belongs to release {version} of the course and uses the gm_lib of
+# that release. Both stay where they are: a copy that you saved works on when the
+# course has a newer release."""
 
 BETWEEN_RELEASES = """\
-# This notebook was made between two releases of the course: it takes gm_lib as it is being worked on, in
-# the version below or a newer one. A notebook to keep for long is better taken from a release."""
+# This notebook was made between two releases of the course: it takes gm_lib as it
+# is being worked on, in the version below or a newer one. A notebook to keep for
+# long is better taken from a release."""
 
 
 def student_notebook(chapter: Chapter, where: Repository) -> str:
@@ -92,7 +106,7 @@ def student_notebook(chapter: Chapter, where: Repository) -> str:
     Raises ``SolutionError`` for a chapter in which ``problems`` finds some.
     """
     name = chapter.path.stem
-    cells = [_badge(name, where), *_chapter_cells(chapter, where)]
+    cells = [_above(name, where), *_chapter_cells(chapter, where)]
     for cell, id in zip(cells, _ids(name, cells), strict=True):
         cell["id"] = id
     notebook = {
@@ -110,20 +124,53 @@ def student_notebook(chapter: Chapter, where: Repository) -> str:
     return json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
 
 
-def _badge(name: str, where: Repository) -> dict[str, Any]:
-    return _cell("markdown", f"[![Open in Colab]({BADGE})]({where.colab(name)})", ("badge",))
+def _above(name: str, where: Repository) -> dict[str, Any]:
+    return _cell("markdown", ABOVE.format(colab=where.colab(name)), ("above",))
 
 
 def _chapter_cells(chapter: Chapter, where: Repository) -> Iterator[dict[str, Any]]:
     installed = False
     for cell in chapter.cells:
         if cell.kind == "markdown":
-            yield _cell("markdown", rewrite_links(cell.source, chapter.path, where), cell.tags)
+            text = unfold_quotes(rewrite_links(cell.source, chapter.path, where))
+            yield _cell("markdown", text, cell.tags)
             continue
         if not installed:
             yield _cell("code", _install(where), ("install", "remove-cell"))
             installed = True
-        yield _cell("code", stub(cell.source), cell.tags)
+        yield _cell("code", _code(cell), cell.tags)
+
+
+def _code(cell: Cell) -> str:
+    """Return a code cell as students get it; what is folded gets the title that Colab shows in its place."""
+    if "proof" in cell.tags:
+        return notebook_cell(cell.source)
+    title = next((f"# @title {TITLES[tag]}\n" for tag in cell.tags if tag in TITLES), "")
+    return title + stub(cell.source)
+
+
+def unfold_quotes(text: str) -> str:
+    """Return prose with its boxes as notebooks show them: tasks under headings, what is recalled to open.
+
+    Notebooks show a quotation in grey, whatever it is, and hide nothing in it.
+    """
+    text = RECALL.sub(lambda m: _details(m[1], _unquoted(m[2])), text)
+    parts = TASK_HEAD.split(text)
+    done = [parts[0]]
+    for name, effort, rest in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
+        first, *others = rest.split("\n")
+        quoted = next((i for i, line in enumerate(others) if not line.startswith(">")), len(others))
+        task = "\n".join([first, _unquoted("\n".join(others[:quoted])), *others[quoted:]])
+        done.append(f"#### {name} · {effort}\n\n{task}")
+    return "".join(done).rstrip("\n")
+
+
+def _details(name: str, text: str) -> str:
+    return f"<details>\n<summary><b>{name}</b></summary>\n\n{text.strip()}\n\n</details>\n"
+
+
+def _unquoted(text: str) -> str:
+    return re.sub(r"(?m)^> ?", "", text)
 
 
 def _install(where: Repository) -> str:
@@ -134,9 +181,8 @@ def _install(where: Repository) -> str:
 
 def _cell(kind: str, source: str, tags: tuple[str, ...]) -> dict[str, Any]:
     metadata: dict[str, Any] = {"tags": list(tags)} if tags else {}
-    if {"install", "hide-input", "remove-input"} & set(tags):
+    if {"install", "imports", "proof", "hide-input", "remove-input"} & set(tags):
         metadata["jupyter"] = {"source_hidden": True}
-    if "install" in tags:
         metadata["cellView"] = "form"  # Colab shows the title in place of the code
     cell = {"cell_type": kind, "metadata": metadata, "source": source.splitlines(keepends=True)}
     return cell | ({"execution_count": None, "outputs": []} if kind == "code" else {})
@@ -151,11 +197,11 @@ def _ids(name: str, cells: list[dict[str, Any]]) -> Iterator[str]:
     exercise = ""
     for cell in cells:
         source, tags = "".join(cell["source"]), cell["metadata"].get("tags", [])
-        if cell["cell_type"] == "markdown" and (tasks := TASK.findall(source)):
-            exercise = tasks[-1][0].replace(".", "-")
+        if cell["cell_type"] == "markdown" and (tasks := NUMBER.findall(source)):
+            exercise = tasks[-1].replace(".", "-")
         if "exercise" in tags:
             id = f"exercise-{exercise}"
-        elif "badge" in tags or "install" in tags:
+        elif "above" in tags or "install" in tags:
             id = tags[0]
         else:
             id = hashlib.sha256(f"{name}\n{cell['cell_type']}\n{source}".encode()).hexdigest()[:12]

@@ -46,7 +46,7 @@ def _chapters(root: Path) -> str:
         f"{len(here)} of the course's {len(here) + len(COMING.findall(arc))} chapters are here, with "
         f"{exercises} exercises. [The whole arc]({ARC}) names them all and the question each answers."
     )
-    return "\n".join(["| chapter | |", "|---|---|", *rows, "", counts])
+    return "\n".join(["| chapter | notebook |", "|---|---|", *rows, "", counts])
 
 
 def drift(root: Path = ROOT) -> bool:

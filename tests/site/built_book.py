@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
+import built_site
+
 ROOT = Path(__file__).resolve().parents[2]
-HTML = ROOT / "_build" / "html"
+HTML = built_site.html(ROOT)
 
 
 def pages() -> list[Path]:
-    """Return every page, relative to ``HTML``; ``index.html``, which only leads on to the first, is none."""
-    found = (path.relative_to(HTML) for path in HTML.rglob("*.html"))
-    return sorted(path for path in found if path.parts[0] != "_static" and path.name != "index.html")
+    """Return every page, relative to ``HTML``."""
+    return built_site.pages(HTML)
 
 
 def chapters() -> list[Path]:

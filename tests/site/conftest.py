@@ -1,24 +1,14 @@
 """Without a built book or without Chromium the tests of the pages are skipped and say so; in CI they fail."""
 
 import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from built_book import HTML
-from playwright.sync_api import Browser, sync_playwright
+from built_book import HTML, pages
+from playwright.sync_api import Browser
+from visitor import DESK, Visitor
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-# No service of the browser's own may call home: a page's requests are all there is.
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+from built_site import MissingError, chromium
 
 
 def missing(what: str) -> None:
@@ -37,10 +27,23 @@ def _is_built(request: pytest.FixtureRequest) -> None:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """A headless Chromium: the one that GM_CHROMIUM names, or the one on the path."""
-    found = os.environ.get("GM_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        missing(f"no Chromium: install one of {', '.join(BROWSERS)}, or set GM_CHROMIUM to its path.")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=list(ARGUMENTS))
-        yield browser
-        browser.close()
+    try:
+        with chromium() as browser:
+            yield browser
+    except MissingError as error:
+        missing(str(error))
+
+
+@pytest.fixture
+def visitor(browser: Browser) -> Iterator[Visitor]:
+    with browser.new_context(viewport=DESK) as context:
+        yield Visitor(context.new_page())
+
+
+@pytest.fixture(scope="module", params=pages(), ids=str)
+def opened(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Visitor]:
+    """A visitor on each page in turn; opening one takes seconds, so the tests of a module share it."""
+    with browser.new_context(viewport=DESK) as context:
+        visitor = Visitor(context.new_page())
+        visitor.open((HTML / request.param).as_uri())
+        yield visitor

@@ -1,5 +1,6 @@
 // Returns each visible text whose contrast with its ground is too low: under 4.5, for large text under 3 (WCAG 2, AA).
-() => {
+// On paper the ground is white: a browser prints no other, unless it is told to.
+(onPaper) => {
   const channels = (colour) => (colour.match(/[\d.]+/g) || []).map(Number);
 
   const luminance = (rgb) =>
@@ -16,10 +17,18 @@
   const ground = (element) => {
     const layers = [];
     for (let e = element; e; e = e.parentElement) {
-      layers.push(channels(getComputedStyle(e).backgroundColor));
+      const style = getComputedStyle(e);
+      if (onPaper && style.printColorAdjust !== "exact") continue;
+      layers.push(channels(style.backgroundColor));
       if ((layers.at(-1)[3] ?? 1) === 1) break;
     }
     return layers.reduceRight((under, layer) => blend(layer, under), [255, 255, 255]);
+  };
+
+  const opacity = (element) => {
+    let product = 1;
+    for (let e = element; e; e = e.parentElement) product *= Number(getComputedStyle(e).opacity);
+    return product;
   };
 
   const faint = new Set();
@@ -30,7 +39,9 @@
     if (!node.data.trim() || !shown || element.closest("svg, script, style")) continue;
     const style = getComputedStyle(element);
     const under = ground(element);
-    const [light, dark] = [luminance(blend(channels(style.color), under)), luminance(under)].sort((a, b) => b - a);
+    const [red, green, blue, alpha = 1] = channels(style.color);
+    const seen = blend([red, green, blue, alpha * opacity(element)], under);
+    const [light, dark] = [luminance(seen), luminance(under)].sort((a, b) => b - a);
     const contrast = (light + 0.05) / (dark + 0.05);
     const size = parseFloat(style.fontSize);
     const isLarge = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);

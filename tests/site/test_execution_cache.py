@@ -74,7 +74,7 @@ def test_a_failing_cell_fails_the_command_and_says_where(copy: ToyBook) -> None:
     result = copy.execute()
     assert result.returncode == 1
     assert "09_two: failed after" in result.stdout
-    assert "Failed: book/chapters/09_two.md, cell 5, line 28" in result.stderr
+    assert "Failed: book/chapters/09_two.md, cell 7, line 42" in result.stderr
     assert "has no attribute 'anwser'" in result.stderr
     assert copy.execute().returncode == 1, "a failure is not kept"
 
@@ -163,8 +163,12 @@ def test_states_used_last_are_kept_and_older_ones_deleted(copy: ToyBook) -> None
 # The pages
 
 
+def chapter(built: ToyBook) -> BeautifulSoup:
+    return BeautifulSoup(built.page("chapters/08_one"), "html.parser")
+
+
 def exercise(built: ToyBook) -> Tag:
-    box = BeautifulSoup(built.page("chapters/08_one"), "html.parser").select_one("div.exercise#exercise-8-1")
+    box = chapter(built).select_one("div.exercise#exercise-8-1")
     assert box is not None
     return box
 
@@ -173,30 +177,61 @@ def test_an_exercise_shows_task_stub_hints_check_and_solution_in_this_order(buil
     texts = [part.get_text(" ", strip=True) for part in exercise(built).find_all(recursive=False)]
     begins = ["Exercise 8.1", "def answer", "Hint 1", "Hint 2", "check", "Solution"]
     assert [text[: len(begin)] for text, begin in zip(texts, begins, strict=True)] == begins
-    assert "✓ 8.1: 42" in texts[4]
+    assert "hint(" not in exercise(built).get_text(), "on a page hints are there to open"
 
 
-def test_the_solution_is_folded_away_and_nowhere_else(built: ToyBook) -> None:
+def test_solution_and_verdict_are_folded_away_and_nowhere_else(built: ToyBook) -> None:
     box = exercise(built)
     folds = box.select("details")
     assert [fold.summary.get_text() for fold in folds if fold.summary] == ["Hint 1", "Hint 2", "Solution"]
     assert not any(fold.has_attr("open") for fold in folds)
     assert "gm_lib.answer + 41" in folds[-1].get_text()
+    assert "✓ 8.1: 42" in folds[-1].get_text()
     folds[-1].extract()
     assert "+ 41" not in box.get_text()
+    assert "✓" not in box.get_text()
     assert "NotImplementedError" in box.get_text()
     pages = built.root / "_build" / "html"
     assert not (pages / "_sources").exists()
     assert not any("BEGIN SOLUTION" in path.read_text("utf-8") for path in pages.rglob("*.html"))
 
 
+@pytest.mark.parametrize(
+    ("kind", "line", "inside"),
+    [
+        ("imports", "Imports", "import gm_lib"),
+        ("code", "The code behind this", "gm_lib.answer)"),
+        ("proof", "✓ 2 claims checked", "assert gm_lib.answer > 0"),
+        ("recall", "From earlier chapters", "An answer was given."),
+    ],
+)
+def test_what_only_proves_or_prepares_is_one_line_that_opens(
+    built: ToyBook, kind: str, line: str, inside: str
+) -> None:
+    page = chapter(built)
+    (fold,) = page.select(f"details.fold-{kind}")
+    assert fold.summary is not None
+    assert fold.summary.get_text() == line
+    assert inside in fold.get_text()
+    fold.extract()
+    assert inside not in page.get_text()
+
+
+def test_the_output_of_folded_code_stays_in_sight(built: ToyBook) -> None:
+    page = chapter(built)
+    for fold in page.select("details"):
+        fold.extract()
+    assert "The library says 1" in page.get_text()
+
+
 def test_a_chapter_offers_colab_at_the_tag_of_the_version_and_its_student_edition(built: ToyBook) -> None:
     page = BeautifulSoup(built.page("chapters/08_one"), "html.parser")
-    targets = [str(link["href"]) for link in page.select(".article-header-buttons a")]
+    targets = [str(link["href"]) for link in page.select("a.btn[href]")]
     assert any(re.fullmatch(f"{COLAB}/[^/]+/[^/]+/blob/v1.2.3/notebooks/08_one.ipynb", t) for t in targets)
-    assert "../../notebooks/08_one.ipynb" in targets
+    (download,) = page.select("a[download]")
+    assert download["href"] == "../../notebooks/08_one.ipynb"
     other = BeautifulSoup(built.page("intro"), "html.parser")
-    assert not other.select(".article-header-buttons a.btn-colab-button")
+    assert not other.select("a.btn-colab-button")
 
 
 def test_chapters_to_come_are_named_and_not_linked(built: ToyBook) -> None:

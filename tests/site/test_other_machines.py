@@ -34,13 +34,31 @@ def test_a_page_built_on_other_data_says_so_on_top_and_the_status_page_in_few_wo
     assert "downloaded" not in status
 
 
+@pytest.mark.parametrize(("announced", "said"), [(ANNOUNCEMENT, "2 claims"), (OTHER_DATA, "1 claim")])
+def test_what_is_claimed_of_mnist_alone_is_counted_on_mnist_alone(
+    toy: ToyBook, announced: str, said: str
+) -> None:
+    name = "mnist" if announced == ANNOUNCEMENT else "digits"
+    given = f'from types import SimpleNamespace\n\ndata = SimpleNamespace(name="{name}")\nimages()'
+    toy.edit("book/chapters/08_one.md", "images()", given)
+    guarded = 'if data.name == "mnist":\n    assert gm_lib.answer > 0'
+    toy.edit("book/chapters/08_one.md", "assert gm_lib.answer > 0", guarded)
+    toy.edit("gm_lib/data/__init__.py", ANNOUNCEMENT, announced)
+    toy.execute()
+    toy.build()
+    (proof,) = BeautifulSoup(toy.page("chapters/08_one"), "html.parser").select(
+        "details.fold-proof > summary"
+    )
+    assert proof.get_text() == f"✓ {said} checked"
+
+
 def test_a_warning_is_shown_to_a_reader_and_fails_a_strict_build_cached_or_not(toy: ToyBook) -> None:
     toy.edit(
         "book/chapters/09_two.md", "images()", 'import warnings\nwarnings.warn("it is late", stacklevel=1)'
     )
     reader = toy.execute()
     assert reader.returncode == 0
-    assert "09_two.md, cell 2, line 7: a warning" in reader.stdout
+    assert "09_two.md, cell 3, line 18: a warning" in reader.stdout
     assert "it is late" in reader.stdout
     toy.build()
     assert "it is late" in toy.page("chapters/09_two")
@@ -48,5 +66,5 @@ def test_a_warning_is_shown_to_a_reader_and_fails_a_strict_build_cached_or_not(t
     strict = toy.execute("--strict")
     assert strict.returncode == 1
     assert "09_two: up to date" in strict.stdout
-    assert "09_two.md, cell 2, line 7: a warning" in strict.stderr
+    assert "09_two.md, cell 3, line 18: a warning" in strict.stderr
     assert "08_one" not in strict.stderr

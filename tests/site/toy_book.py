@@ -17,14 +17,28 @@ kernelspec: {{display_name: Python 3, language: python, name: python3}}
 ---
 # {title}
 
+> **From earlier chapters**
+>
+> An answer was given.
+
 ```{{code-cell}} ipython3
+:tags: [imports]
 import gm_lib
 from gm_lib.data import images
 from gm_lib.exercises import check
+```
 
+```{{code-cell}} ipython3
+:tags: [hide-input]
 images()
 print("The library says", gm_lib.answer)
 {own}
+```
+
+```{{code-cell}} ipython3
+:tags: [proof]
+assert gm_lib.answer == 1
+assert gm_lib.answer > 0
 ```
 
 > **Exercise 8.1** · ●○○ · 5 min. Return the *answer*.

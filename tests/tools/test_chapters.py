@@ -71,6 +71,9 @@ def test_a_sound_chapter_has_no_problems(found):
     ("edits", "message"),
     [
         ([("# 7 · A toy", "A toy")], "begins with its title"),
+        ([("**Time:** 5 minutes", "**Time:** Five minutes")], "0 minutes to read, 15 for the exercises"),
+        ([("15 for the exercises", "30 for the exercises")], "nearly: `**Time:** 0 minutes to read, 15 for"),
+        ([("tags: [hide-input]", "tags: [proof]")], "a proof prints nothing"),
         ([(":tags: [imports]\n", "")], "the tag `imports`"),
         ([("08_next.md#a-section", "10_later.md")], "10_later.md leads nowhere"),
         ([("Reads", "```{note}\nno\n```\nReads")], "directive"),

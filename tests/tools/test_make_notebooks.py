@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import packaging
@@ -39,28 +40,30 @@ def test_a_student_notebook_holds_no_solution(course):
 def test_a_student_notebook_is_all_else_of_the_chapter(course):
     cells = notebook(course).cells
     code = [cell.source for cell in cells if cell.cell_type == "code"]
-    assert code[1].startswith("import math")
+    assert code[1].startswith("# @title Imports\nimport math")
     assert code[2].startswith('def double(x):\n    """Twice x."""\n    raise NotImplementedError("')
     assert code[3:] == [
         'check("7.1", double)\n# hint("7.1")',
         "radius = 2.0",
         "area = ...",
         'check("7.2", area)\n# hint("7.2")',
-        'print("the chapter goes on")',
+        '# @title The code behind this output\nprint("the chapter goes on")',
     ]
     assert [c.source.split("\n")[0] for c in cells if c.cell_type == "markdown"][1:] == [
         "# 7 · A toy",
         "## First",
-        "> **Exercise 7.2** · ●●● · 10 min. Give `area` of a circle with this `radius`.",
+        "#### Exercise 7.2 · ●●● · 10 min",
     ]
 
 
-def test_a_notebook_opens_in_colab_with_a_gpu_and_a_badge_on_top(course):
+def test_a_notebook_opens_in_colab_with_a_gpu_and_says_on_top_how_to_run_it(course):
     made = notebook(course)
     assert made.metadata.accelerator == "GPU"
     assert made.metadata.kernelspec.name == "python3"
     url = "https://colab.research.google.com/github/someone/some.course/blob/main/notebooks/07_toy.ipynb"
-    assert made.cells[0].source.endswith(f"]({url})")
+    assert made.cells[0].source.startswith(f"[Open this notebook in Colab]({url})\n")
+    assert "Run the cells from the top" in made.cells[0].source
+    assert not any("![" in cell.source for cell in made.cells), "an image from elsewhere is broken offline"
 
 
 def test_one_install_cell_comes_before_all_other_code(course):
@@ -70,14 +73,15 @@ def test_one_install_cell_comes_before_all_other_code(course):
     )
     assert "remove-cell" in code[0].metadata.tags
     assert 'wanted = ">=1.2.3.dev0"' in code[0].source
-    assert '"gm-lib @ git+https://github.com/someone/some.course@main"' in code[0].source
+    assert 'course = "https://github.com/someone/some.course"' in code[0].source
+    assert '"gm-lib @ git+{course}@main"' in code[0].source
 
 
 def test_all_that_a_notebook_of_a_release_points_to_is_the_tag(course):
     text = json.dumps(notebook(course, where=RELEASE))
     assert "/blob/v1.2.3/notebooks/07_toy.ipynb" in text
     assert "/blob/v1.2.3/book/notation.md#sets" in text
-    assert "some.course@v1.2.3" in text
+    assert "git+{course}@v1.2.3" in text
     assert "main" not in text
 
 
@@ -92,7 +96,50 @@ def test_a_notebook_has_no_outputs_and_is_valid(course):
 
 def test_plotting_code_is_folded_and_no_image_text_left_over(course):
     last = notebook(course).cells[-1]
-    assert last.metadata == {"tags": ["hide-input"], "jupyter": {"source_hidden": True}}
+    folded = {"jupyter": {"source_hidden": True}, "cellView": "form"}
+    assert last.metadata == {"tags": ["hide-input"], **folded}
+
+
+PROOF = """## First
+
+```{code-cell} ipython3
+:tags: [proof]
+assert 1 + 1 == 2
+if data.name == "mnist":
+    assert 2 + 2 == 4
+    assert 3 + 3 == 6
+```
+"""
+
+
+@pytest.mark.parametrize(("name", "said"), [("mnist", "✓ 3 claims checked"), ("digits", "✓ 1 claim checked")])
+def test_a_proof_is_folded_and_says_how_many_claims_held_on_this_data(course, capsys, name, said):
+    made = notebook(course, TOY_CHAPTER.replace("## First\n", PROOF))
+    (proof,) = (cell for cell in made.cells if "proof" in cell.metadata.get("tags", []))
+    assert proof.metadata["jupyter"] == {"source_hidden": True}
+    assert proof.metadata["cellView"] == "form"
+    assert proof.source.startswith("# @title What the text says of this result, checked\n")
+    exec(proof.source, {"data": SimpleNamespace(name=name)})
+    assert capsys.readouterr().out == f"{said}\n"
+    wrong = proof.source.replace("== 2", "== 3")
+    with pytest.raises(AssertionError):
+        exec(wrong, {"data": SimpleNamespace(name=name)})
+
+
+def test_what_is_recalled_opens_and_tasks_stand_under_headings(course):
+    quoted = (
+        "## First\n\n> **From earlier chapters**\n>\n> *Sums.* They add.\n>\n> $$x + y$$\n\n"
+        "Words.\n\n> A quotation.\n"
+    )
+    text = TOY_CHAPTER.replace("## First\n", quoted).replace(
+        "Write `double`.", "Write\n> `double`.\n>\n> * Twice."
+    )
+    prose = "\n\n".join(c.source for c in notebook(course, text).cells if c.cell_type == "markdown")
+    assert (
+        "<details>\n<summary><b>From earlier chapters</b></summary>\n\n*Sums.* They add.\n\n$$x + y$$\n\n"
+        "</details>\n\nWords.\n\n> A quotation.\n"
+    ) in prose
+    assert "#### Exercise 7.1 · ●○○ · 5 min\n\nWrite\n`double`.\n\n* Twice." in prose
 
 
 # Links --------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ kernelspec:
 
 Reads [chapter 8](08_next.md#a-section), [the notation](../notation.md#sets) and
 [a paper](https://example.org/a.md). Mathematics stays: $\\mathbb E[z](\\theta)$ and $f[x](y.md$.
+**Time:** 5 minutes to read, 15 for the exercises; no computing.
 
 ```{code-cell} ipython3
 :tags: [imports]
@@ -80,6 +81,8 @@ kernelspec:
 ---
 
 # 8 · Next
+
+**Time:** 5 minutes to read, 0 for the exercises; no computing.
 
 ```{code-cell} ipython3
 :tags: [imports]

@@ -1,10 +1,11 @@
 """The book's own Sphinx extension: what Jupyter Book does not do for these chapters.
 
-* ``cells``: an exercise shows its stub, then hints, check and solution; widgets are left out
+* ``cells``: an exercise shows its stub, then hints, check and solution; what is folded; no widgets
 * ``page``: the buttons in a chapter's header, the footer, the coming chapters in the sidebar
 * ``assets``: MathJax and the student notebooks, so that nothing is loaded from another host
 * ``fallback``: a box on pages that were built without MNIST
 * ``outputs``: each chapter shows what ``tools/execute.py`` kept of its execution; nothing is executed here
+* ``search``: a search for sections, exercises and terms that works from a disk too
 * ``status``: the table of what was executed, when, and on which data
 """
 
@@ -12,13 +13,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tools"))
 
 import execution_cache
-from gm_book import assets, cells, fallback, page, status
+from gm_book import assets, cells, fallback, page, search, status
 from gm_book.outputs import Outputs
 
 
@@ -29,7 +31,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", outputs.choose)
     app.connect("config-inited", add_templates)
     app.connect("builder-inited", assets.copy_mathjax)
+    app.connect("builder-inited", search.replace_sphinx_search)
     app.connect("doctree-read", cells.show_exercises)
+    app.connect("doctree-read", cells.fold_cells)
     app.connect("doctree-read", cells.remove_widgets)
     app.connect("doctree-read", cells.mark_boxes)
     app.connect("doctree-read", cells.keep_punctuation)
@@ -37,13 +41,16 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", fallback.announce)
     app.connect("env-updated", status.outdated)
     app.add_node(cells.Fold, html=(cells.visit_fold, cells.depart_fold))
+    app.add_node(nodes.citation, override=True, html=(page.visit_citation, page.depart_citation))
     app.add_directive("chapter-status", status.ChapterStatus)
     app.add_node(status.StatusTable)
     app.add_post_transform(status.FillStatusTable)
-    # Before the theme drops the sidebar's empty parts, and after it has made its buttons.
-    app.connect("html-page-context", page.list_coming, priority=100)
-    app.connect("html-page-context", page.complete, priority=900)
+    # Before the theme drops templates that show nothing, and after it has set its own footer.
+    app.connect("html-page-context", page.prepare, priority=100)
+    app.connect("html-page-context", page.add_footer, priority=900)
+    app.connect("html-collect-pages", search.search_page)
     app.connect("build-finished", assets.copy_notebooks)
+    app.connect("build-finished", search.write_index)
     return {"parallel_read_safe": False, "parallel_write_safe": True}
 
 

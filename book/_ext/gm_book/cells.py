@@ -1,7 +1,8 @@
-"""What the page shows of a chapter's cells.
+"""What the page shows of a chapter's cells, and what it folds.
 
 A chapter is executed with the solutions in it. The page shows an exercise as a reader meets it: the task, the
-stub to fill in, hints to open one by one, the check with what it printed, and the solution to open last.
+stub to fill in, hints to open one by one, the check, and last, folded, the solution and what the check says
+of it. Imports, the code behind figures, proofs and what is recalled of earlier chapters are folded too.
 """
 
 import re
@@ -13,23 +14,30 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
 
+from gm_book import fallback
 from gm_lib.exercises.core import find
+from proofs import claims, said
 from solutions import BEGIN, solved, stub
 
 LOGGER = logging.getLogger(__name__)
 TASK = re.compile(r"Exercise (\d+\.\d+)")
+RECALLED = re.compile(r"From [^.]+")
 INLINE = re.compile(r"`([^`]+)`|\$([^$]+)\$")
 
+# Tags of cells whose code is folded: the tag's class, the kind of fold, and the line that opens it.
+FOLDED = (("tag_imports", "imports", "Imports"), ("tag_hide-input", "code", "The code behind this"))
 PUNCTUATION = re.compile(r"[.,;:!?)\]]+(?=\s|$)")
 
 
 class Fold(nodes.General, nodes.Element):
-    """Something to open: a line with its ``name``, and under it what is hidden until the reader wants it."""
+    """Something to open: a line with its ``name``, and under it what is hidden until the reader wants it.
+
+    ``kind`` says what it is: code, hint, imports, proof, recall or solution.
+    """
 
 
 def visit_fold(translator: HTML5Translator, node: Fold) -> None:
-    kind = node["name"].split()[0].lower()
-    translator.body.append(f'<details class="fold fold-{kind}"><summary>{node["name"]}</summary>\n')
+    translator.body.append(f'<details class="fold fold-{node["kind"]}"><summary>{node["name"]}</summary>\n')
 
 
 def depart_fold(translator: HTML5Translator, node: Fold) -> None:
@@ -52,14 +60,42 @@ def show_exercises(app: Sphinx, document: nodes.document) -> None:
         parent = task.parent
         box = nodes.container(classes=["exercise"], ids=[f"exercise-{number.replace('.', '-')}"])
         parent.insert(parent.index(task), box)
-        solutions = [fold for member in members for fold in _show_stubs(member)]
+        solutions = [code for member in members for code in _show_stubs(member)]
         for member in members:
             parent.remove(member)
         *before, check = members
-        box.extend([*before, *_hints(number), check, *solutions])
+        verdict = _parts(check, "cell_code_output")
+        for part in verdict:
+            part.parent.remove(part)
+        _drop_hint(check)
+        box.extend(
+            [
+                *before,
+                *_hints(number),
+                check,
+                Fold("", *solutions, *verdict, kind="solution", name="Solution"),
+            ]
+        )
     for code in _sources(document):
         if BEGIN in code.astext():
             LOGGER.warning("this solution belongs to no exercise, and would be seen", location=code)
+
+
+def fold_cells(app: Sphinx, document: nodes.document) -> None:
+    """Fold proofs, and the code of cells whose code is not the point."""
+    mnist = not fallback.is_built_on_digits(document)
+    for cell in list(document.findall(nodes.container)):
+        if cell.get("nb_element") != "cell_code":
+            continue
+        if "tag_proof" in cell["classes"]:
+            source = next(_sources(cell)).astext()
+            name = said(claims(source).count(mnist=mnist))
+            cell.replace_self(Fold("", cell.deepcopy(), kind="proof", name=name))
+            continue
+        for tag, kind, name in FOLDED:
+            if tag in cell["classes"]:
+                for code in _parts(cell, "cell_code_source"):
+                    code.replace_self(Fold("", code.deepcopy(), kind=kind, name=name))
 
 
 def remove_widgets(app: Sphinx, document: nodes.document) -> None:
@@ -75,11 +111,12 @@ def remove_widgets(app: Sphinx, document: nodes.document) -> None:
 
 
 def mark_boxes(app: Sphinx, document: nodes.document) -> None:
-    """Make boxes of the quotations that recall an earlier chapter, or say what to remember of this one."""
-    for quote in document.findall(nodes.block_quote):
+    """Fold the quotations that recall an earlier chapter; make boxes of those that say what to remember."""
+    for quote in list(document.findall(nodes.block_quote)):
         title = quote.parent.next_node(nodes.title)
-        if quote.astext().startswith("From earlier chapters"):
-            quote["classes"] += ["box", "box-recall"]
+        first = quote[0].astext()
+        if RECALLED.fullmatch(first):
+            quote.replace_self(Fold("", *quote[1:], kind="recall", name=first))
         elif title is not None and title.parent is quote.parent and title.astext() == "What to remember":
             quote["classes"] += ["box", "box-remember"]
 
@@ -100,6 +137,7 @@ def keep_punctuation(app: Sphinx, document: nodes.document) -> None:
 
 def _until_check(task: nodes.Element, number: str) -> list[nodes.Node] | None:
     """Return the siblings from the task to the cell that checks it; None if another part comes before."""
+    is_check = re.compile(rf'check\(\s*"{re.escape(number)}"')
     siblings = task.parent.children
     members = [task]
     for node in siblings[siblings.index(task) + 1 :]:
@@ -108,7 +146,7 @@ def _until_check(task: nodes.Element, number: str) -> list[nodes.Node] | None:
         ):
             return None
         members.append(node)
-        if any(f'check("{number}"' in code.astext() for code in _sources(node)):
+        if any(is_check.match(code.astext()) for code in _sources(node)):
             return members
     return None
 
@@ -120,15 +158,25 @@ def _sources(node: nodes.Node) -> Iterator[nodes.literal_block]:
             yield from container.findall(nodes.literal_block)
 
 
-def _show_stubs(member: nodes.Node) -> Iterator[Fold]:
-    """Put stubs in the place of the solutions in one cell; yield the solutions, folded."""
+def _parts(cell: nodes.Node, element: str) -> list[nodes.container]:
+    """Return the parts of one kind in a cell: ``cell_code_source`` or ``cell_code_output``."""
+    return [part for part in cell.findall(nodes.container) if part.get("nb_element") == element]
+
+
+def _drop_hint(check: nodes.Node) -> None:
+    """Leave out the line that asks for a hint: on a page the hints are there to open."""
+    for code in list(_sources(check)):
+        lines = [line for line in code.astext().split("\n") if not line.startswith("# hint(")]
+        code.replace_self(_code("\n".join(lines), code))
+
+
+def _show_stubs(member: nodes.Node) -> Iterator[nodes.container]:
+    """Put stubs in the place of the solutions in one cell; yield the solutions."""
     for code in list(_sources(member)):
         source = code.astext()
         if BEGIN not in source:
             continue
-        yield Fold(
-            "", nodes.container("", _code(solved(source), code), classes=["cell_input"]), name="Solution"
-        )
+        yield nodes.container("", _code(solved(source), code), classes=["cell_input"])
         code.replace_self(_code(stub(source), code))
 
 
@@ -140,7 +188,9 @@ def _code(text: str, like: nodes.literal_block) -> nodes.literal_block:
 def _hints(number: str) -> list[nodes.Node]:
     hints = find(number).hints
     names = ["Hint"] if len(hints) == 1 else [f"Hint {place}" for place in range(1, len(hints) + 1)]
-    return [Fold("", _paragraph(text), name=name) for name, text in zip(names, hints, strict=True)]
+    return [
+        Fold("", _paragraph(text), kind="hint", name=name) for name, text in zip(names, hints, strict=True)
+    ]
 
 
 def _paragraph(text: str) -> nodes.paragraph:

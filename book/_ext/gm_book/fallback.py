@@ -13,9 +13,8 @@ SETUP = "book/setup"
 
 def announce(app: Sphinx, document: nodes.document) -> None:
     """Put the box under a page's title if one of its cells printed that other data took MNIST's place."""
-    printed = "\n".join(output.astext() for output in document.findall(nodes.literal_block))
     title = document.next_node(nodes.title)
-    if title is None or not IN_ITS_PLACE.search(printed):
+    if title is None or not is_built_on_digits(document):
         return
     text = nodes.paragraph(
         "",
@@ -31,6 +30,11 @@ def announce(app: Sphinx, document: nodes.document) -> None:
         text += nodes.reference("", "Setup", refuri=f"{address}#data", internal=True)
         text += nodes.Text(" says how to give it MNIST.")
     title.parent.insert(title.parent.index(title) + 1, nodes.note("", text, classes=["built-on-digits"]))
+
+
+def is_built_on_digits(document: nodes.document) -> bool:
+    """Tell whether one of the page's cells printed that other data took MNIST's place."""
+    return any(IN_ITS_PLACE.search(output.astext()) for output in document.findall(nodes.literal_block))
 
 
 def shortened(announcement: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.writers.html5 import HTML5Translator
 
 from repository import repository
 
@@ -20,38 +21,33 @@ def note_coming(app: Sphinx, document: nodes.document) -> None:
         app.env.gm_coming = [cell[1] for cell in cells if cell]  # type: ignore[attr-defined]
 
 
-def list_coming(
+def visit_citation(translator: HTML5Translator, node: nodes.citation) -> None:
+    """Begin a reference as an entry of its list; docutils gives it a role that was taken out of ARIA."""
+    HTML5Translator.visit_citation(translator, node)
+    translator.body[-1] = translator.body[-1].replace("doc-biblioentry", "listitem")
+
+
+def depart_citation(translator: HTML5Translator, node: nodes.citation) -> None:
+    HTML5Translator.depart_citation(translator, node)
+
+
+def prepare(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    """Hand the coming chapters to the sidebar's template."""
+    """Hand our templates what they show: the coming chapters, and where a chapter's notebook is."""
     context["coming_chapters"] = getattr(app.env, "gm_coming", [])
+    if "kernelspec" in app.env.metadata.get(pagename, {}):
+        name = Path(pagename).name
+        context["chapter_colab"] = repository(Path(app.srcdir)).colab(name)
+        context["chapter_notebook"] = context["pathto"](f"notebooks/{name}.ipynb", 1)
 
 
-def complete(
+def add_footer(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    """Add a chapter's buttons to the header and the licence to the footer."""
-    where = repository(Path(app.srcdir))
-    name = Path(pagename).name
-    if "kernelspec" in app.env.metadata.get(pagename, {}):
-        context["header_buttons"][:0] = [
-            {
-                "type": "link",
-                "url": where.colab(name),
-                "text": "Colab",
-                "icon": "_static/images/logo_colab.png",
-                "tooltip": "Run this chapter in Colab",
-                "label": "colab-button",
-            },
-            {
-                "type": "link",
-                "url": context["pathto"](f"notebooks/{name}.ipynb", 1),
-                "icon": "fas fa-download",
-                "tooltip": "Download this chapter as a notebook, exercises open",
-                "label": "download-notebook-button",
-            },
-        ]
+    """Add licence and source to the footer."""
+    slug = repository(Path(app.srcdir)).slug
     context["theme_extra_footer"] = (
         f'<p>Text: <a href="{LICENCE}">CC BY 4.0</a>. Code: MIT. '
-        f'<a href="https://github.com/{where.slug}">Source of this book</a>.</p>'
+        f'<a href="https://github.com/{slug}">Source of this book</a>.</p>'
     )
