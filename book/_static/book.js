@@ -17,19 +17,29 @@
   });
 }
 
-// A formula that is wider than the screen scrolls; the keys reach it there, and only there.
+// A formula that is wider than the screen is drawn smaller, down to this share of its size. What is wider still
+// scrolls; the keys reach it there, and only there.
 {
-  const reach = () => {
-    for (const formula of document.querySelectorAll("div.math")) {
-      if (formula.scrollWidth > formula.clientWidth) formula.tabIndex = 0;
-      else formula.removeAttribute("tabindex");
+  const SMALLEST = 0.65;
+
+  const fit = () => {
+    const formulas = [...document.querySelectorAll("div.math")];
+    for (const formula of formulas) {
+      formula.style.fontSize = "";
+      formula.removeAttribute("tabindex");
     }
+    const shares = formulas.map((formula) => (formula.clientWidth - 1) / formula.scrollWidth);
+    formulas.forEach((formula, i) => {
+      if (formula.scrollWidth <= formula.clientWidth) return;
+      formula.style.fontSize = `${100 * Math.max(shares[i], SMALLEST)}%`;
+      if (shares[i] < SMALLEST) formula.tabIndex = 0;
+    });
   };
 
   addEventListener("load", async () => {
     await window.MathJax?.startup?.promise;
-    reach();
-    addEventListener("resize", reach);
-    document.addEventListener("toggle", reach, true); // what a fold hid has no width before
+    fit();
+    addEventListener("resize", fit);
+    document.addEventListener("toggle", fit, true); // what a fold hid has no width before
   });
 }

@@ -37,8 +37,9 @@ window.pageTools = {
       for (let box = formula; box !== article.parentElement; box = box.parentElement) {
         const overflow = getComputedStyle(box).overflowX;
         if (overflow === "visible" && box !== article) continue;
-        if (["auto", "scroll"].includes(overflow) && !box.closest("p, span")) return [];
         const edges = box.getBoundingClientRect();
+        const reached = left + box.scrollLeft > edges.left - 1; // nothing scrolls further than to the beginning
+        if (["auto", "scroll"].includes(overflow) && !box.closest("p, span") && reached) return [];
         const cut = Math.round(Math.max(right - edges.right, edges.left - left));
         if (cut < 1) continue;
         const text = formula.querySelector("mjx-assistive-mml")?.textContent ?? "";
