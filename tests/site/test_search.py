@@ -48,13 +48,14 @@ Quoll distance
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pages of a toy book with sections, a glossary and an animal that lives in a solution only."""
+    """The pages of a toy book with sections, a glossary and animals that live in what is folded only."""
     toy = ToyBook(tmp_path_factory.mktemp("toy") / "toy")
     toy.fill()
     toy.edit("_toc.yml", "  - file: book/status", "  - file: book/glossary\n  - file: book/status")
     toy.write("book/glossary.md", GLOSSARY)
     chapter = "book/chapters/08_one.md"
-    toy.edit(chapter, "return gm_lib.answer + 41", "possum = 41\n    return gm_lib.answer + possum")
+    toy.edit(chapter, "return gm_lib.answer + 41", 'possum = "bandicoot"\n    return possum')
+    toy.edit("gm_lib/exercises/chapter_08.py", "It is $42$.", "It is no bilby.")
     toy.write(chapter, (toy.root / chapter).read_text("utf-8") + SECTIONS)
     toy.executed()
     result = toy.build("--all")
@@ -148,7 +149,8 @@ def test_formulas_are_typeset_but_not_those_that_somebody_searches_for(search: S
     ("word", "where"),
     [
         ("possum", "in a solution"),
-        ("42", "in a hint, and in the verdict on a solution"),
+        ("bandicoot", "in the verdict on a solution"),
+        ("bilby", "in a hint"),
         ("Hint", "what opens one"),
         ("wallaby", "in an aside"),
         ("says", "in an output"),
