@@ -19,11 +19,10 @@ from typing import Any
 import nbformat
 
 from chapter_problems import problems
-from chapters import LINK, ROOT, Cell, Chapter, ChapterError, chapter_paths, read, stub
+from chapters import LINK, ROOT, TASK, Cell, Chapter, ChapterError, chapter_paths, read, stub
 from proofs import notebook_cell
 from repository import Repository, repository
 
-TASK_HEAD = re.compile(r"(?m)^> \*\*(Exercise \d+\.\d+)\*\* · ([●○]{3} · \d+ min)\. ")
 NUMBER = re.compile(r"(?m)^#### Exercise (\d+\.\d+) · ")
 RECALL = re.compile(r"(?m)^> \*\*(From [^*\n]+)\*\*\n((?:>.*\n?)+)")
 TITLES = {"imports": "Imports", "hide-input": "The code behind this output"}  # what Colab shows for the code
@@ -155,13 +154,13 @@ def unfold_quotes(text: str) -> str:
     Notebooks show a quotation in grey, whatever it is, and hide nothing in it.
     """
     text = RECALL.sub(lambda m: _details(m[1], _unquoted(m[2])), text)
-    parts = TASK_HEAD.split(text)
+    parts = TASK.split(text)
     done = [parts[0]]
-    for name, effort, rest in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
+    for number, difficulty, minutes, rest in zip(*(parts[i::4] for i in (1, 2, 3, 4)), strict=True):
         first, *others = rest.split("\n")
         quoted = next((i for i, line in enumerate(others) if not line.startswith(">")), len(others))
         task = "\n".join([first, _unquoted("\n".join(others[:quoted])), *others[quoted:]])
-        done.append(f"#### {name} · {effort}\n\n{task}")
+        done.append(f"#### Exercise {number} · {difficulty} · {minutes} min\n\n{task}")
     return "".join(done).rstrip("\n")
 
 

@@ -31,15 +31,15 @@ def claims(source: str) -> Claims:
     What a loop or a function asserts is one claim however often it runs. Raises ``ProofError`` for code that
     is no proof: it claims nothing, prints, or has another guard than ``if data.name == "mnist":``.
     """
-    body = ast.parse(source).body
-    guarded = [node for node in body if isinstance(node, ast.If)]
+    tree, guard = ast.parse(source), ast.unparse(ast.parse(GUARD))
+    guarded = [node for node in tree.body if isinstance(node, ast.If)]
     for node in guarded:
-        if ast.unparse(node.test) != ast.unparse(ast.parse(GUARD)) or node.orelse:
+        if ast.unparse(node.test) != guard or node.orelse:
             raise ProofError(f"a proof knows one guard, `if {GUARD}:` without else.")
-    if any(isinstance(node, ast.Name) and node.id == "print" for node in ast.walk(ast.parse(source))):
+    if any(isinstance(node, ast.Name) and node.id == "print" for node in ast.walk(tree)):
         raise ProofError("a proof prints nothing: what a reader shall see stands in the cell before it.")
     on_mnist = sum(1 for node in guarded for _ in _claims(node))
-    found = Claims(sum(1 for node in body for _ in _claims(node)) - on_mnist, on_mnist)
+    found = Claims(sum(1 for _ in _claims(tree)) - on_mnist, on_mnist)
     if not found.count(mnist=True):
         raise ProofError("a cell tagged `proof` asserts something.")
     return found
