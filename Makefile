@@ -48,7 +48,7 @@ test-site: $(READY) ## open the built pages in Chromium, with the network off (a
 shots: $(READY) ## picture every built page, light and dark, at three widths, in _build/shots (after: make book)
 	$(PY) tools/shots.py
 
-bench: $(BENCH)/.ready ## measure time to quality and speed beside other libraries: 15 minutes, quiet
+bench: $(BENCH)/.ready ## measure time to quality and speed beside other libraries: an hour, quiet
 	$(BENCH)/bin/python -m benchmarks
 
 # torchgan 0.1.0 asks for older packages than there are now, and works with these.

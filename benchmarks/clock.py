@@ -57,7 +57,8 @@ class Clock:
             self.reached = self.goal.score(model()) <= self.goal.at_most
         if self.reached:
             raise Finished
-        self._start += time.perf_counter() - self._end
+        now = time.perf_counter()
+        self._start, self._end = self._start + now - self._end, now
 
     def __enter__(self) -> "Clock":
         self._start = time.perf_counter()

@@ -4,6 +4,7 @@ Every contestant gets the same images and a clock, and trains until the clock en
 the generator that it would draw samples from.
 """
 
+import functools
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -16,10 +17,13 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.utils.data import DataLoader, TensorDataset
 
-from benchmarks.clock import Clock
-from benchmarks.vae import ImagesOneByOne, in_our_loop, mnist
+from benchmarks.clock import Clock, Goal
+from benchmarks.vae import ImagesOneByOne, in_our_loop, looked_after, mnist
 from gm_lib.data import Batches
-from gm_lib.gan import digit_gan
+from gm_lib.evaluation import frechet_distance
+from gm_lib.evaluation.models import batches_for, evaluating
+from gm_lib.gan import GAN, digit_gan
+from gm_lib.pretrained import digit_classifier
 from gm_lib.runtime import forked_rng, seed_everything
 
 BATCH, WIDTH, LATENT = 64, 32, 32
@@ -87,20 +91,17 @@ class ScriptGAN(nn.Module):
         adam_g.step()
         return loss_real + loss_fake, loss_g
 
-    def adams(self, **options: Any) -> tuple[Adam, Adam]:
+    def adams(self, *, lr: float = LEARNING_RATE, **options: Any) -> tuple[Adam, Adam]:
         """Return an Adam for the generator and one for the discriminator."""
         g, d = self.generator.parameters(), self.discriminator.parameters()
-        return (
-            Adam(g, lr=LEARNING_RATE, betas=BETAS, **options),
-            Adam(d, lr=LEARNING_RATE, betas=BETAS, **options),
-        )
+        return Adam(g, lr=lr, betas=BETAS, **options), Adam(d, lr=lr, betas=BETAS, **options)
 
 
-def script(x: Tensor, clock: Clock, *, seed: int) -> None:
+def script(x: Tensor, clock: Clock, *, seed: int, lr: float = LEARNING_RATE) -> None:
     """Train with the loop of a tutorial: a DataLoader, plain Adam, the losses read at every step."""
     seed_everything(seed)
     gan = ScriptGAN()
-    adam_g, adam_d = gan.adams()
+    adam_g, adam_d = gan.adams(lr=lr)
     loader = DataLoader(ImagesOneByOne(x), batch_size=BATCH, shuffle=True)
     with clock:
         while True:
@@ -198,3 +199,48 @@ def speed(contestant: str, *, warm_up: int, steps: int, **options: Any) -> dict[
     with forked_rng(0):
         CONTESTANTS[contestant](mnist().train.x[:N_TRAIN], clock, seed=0, **options)
     return {"seconds_per_step": clock.seconds / steps}
+
+
+def time_to_quality(
+    contestant: str, *, at_most: float, every: int, steps: int, n: int, seed: int, **options: Any
+) -> dict[str, float]:
+    """Return the seconds until n samples are within a Fréchet distance of ``at_most`` of validation images.
+
+    Where the goal is not reached within ``steps`` steps, ``reached`` is 0 and the seconds are those of all
+    steps. ``lowest`` is the smallest distance that was seen.
+    """
+    seen = []
+
+    def score(model: Any) -> float:
+        seen.append(distance_to_real_digits(model, n))
+        return seen[-1]
+
+    clock = Clock(0, steps, Goal(score, at_most, every))
+    with forked_rng(seed):
+        CONTESTANTS[contestant](mnist().train.x[:N_TRAIN], clock, seed=seed, **options)
+    found = {"seconds": clock.seconds, "steps": looked_after(clock), "reached": clock.reached}
+    return {**found, "lowest": min(seen)}
+
+
+def distance_to_real_digits(model: nn.Module, n: int) -> float:
+    """Return the Fréchet distance of n samples to the validation images, in our classifier's features.
+
+    ``model``: our GAN, whose samples come from its averaged generator, or a peer's generator, which is put
+    into evaluation mode while it draws.
+    """
+    with evaluating(model):
+        x = model.sample(n) if isinstance(model, GAN) else model(torch.randn(n, LATENT))
+    return frechet_distance(real_features(), features(x))
+
+
+@functools.cache
+def real_features() -> Tensor:
+    """Return the features of the validation images, made once."""
+    return features(mnist().valid.x)
+
+
+def features(x: Tensor) -> Tensor:
+    """Return the features (n, d) that our classifier of digits has of images."""
+    judge = digit_classifier()
+    with evaluating(judge):
+        return torch.cat([judge.features(batch) for batch, _ in batches_for(judge, x, size=500)])

@@ -1,6 +1,9 @@
 """What is measured, in this order, and what must come out of it."""
 
+import inspect
+
 from benchmarks.rounds import Gate, Job, Part, ratios
+from gm_lib.gan import digit_gan
 
 THREADS = 2
 NAMES = {
@@ -11,14 +14,18 @@ NAMES = {
     "script": "an ordinary script",
     "lightning": "Lightning, with our module and optimizer",
     "torchgan": "torchgan, its own trainer",
+    "script_with_our_lr": "an ordinary script, our step size",
     "floor": "the matrix products of a step, alone",
     "pythae_in_our_loop": "pythae's model and loss in our loop",
     "script_in_our_loop": "the script's model and loss in our loop",
 }
 
 NATS = 105  # the quality that is asked for
-VAE_STEPS = 10_000  # after which it is given up
+FRECHET = 5
+N_SAMPLES = 5_000  # that this distance is taken of
+STEPS = 10_000  # after which it is given up
 LOOKED_AT_EVERY = 250  # steps
+OUR_GAN_LR = inspect.signature(digit_gan).parameters["lr"].default
 
 BATCHES = (16, 32, 64, 128, 256, 512, 1024)
 WIDTHS = (50, 100, 200, 400, 800, 1600)
@@ -33,6 +40,7 @@ def parts(bfloat16: bool) -> list[Part]:
         Part("vae_speed", 7, lambda number: vae_speed(bfloat16)),
         Part("vae_time", 3, lambda number: vae_time(number, bfloat16)),
         Part("gan_speed", 7, lambda number: gan_speed(bfloat16)),
+        Part("gan_time", 2, lambda number: gan_time(number, bfloat16)),
         Part("scaling", 3, lambda number: scaling()),
         Part("processes", 3, lambda number: processes()),
     ]
@@ -56,7 +64,7 @@ def vae_speed(bfloat16: bool) -> dict[str, Job]:
 
 def vae_time(number: int, bfloat16: bool) -> dict[str, Job]:
     """Return the jobs for the seconds until -ELBO is ``NATS``."""
-    goal = {"at_most": NATS, "every": LOOKED_AT_EVERY, "steps": VAE_STEPS, "seed": number}
+    goal = {"at_most": NATS, "every": LOOKED_AT_EVERY, "steps": STEPS, "seed": number}
 
     def job(contestant: str, **options: object) -> Job:
         return Job("benchmarks.vae:time_to_quality", {"contestant": contestant, **goal, **options})
@@ -78,6 +86,21 @@ def gan_speed(bfloat16: bool) -> dict[str, Job]:
     return {
         **{name: job(name) for name in ("ours", "script", "torchgan", "script_in_our_loop")},
         **({"ours_bfloat16": job("ours", precision="bfloat16")} if bfloat16 else {}),
+    }
+
+
+def gan_time(number: int, bfloat16: bool) -> dict[str, Job]:
+    """Return the jobs for the seconds until the Fréchet distance is ``FRECHET``."""
+    goal = {"at_most": FRECHET, "every": LOOKED_AT_EVERY, "steps": STEPS, "n": N_SAMPLES, "seed": number}
+
+    def job(contestant: str, **options: object) -> Job:
+        return Job("benchmarks.gan:time_to_quality", {"contestant": contestant, **goal, **options})
+
+    return {
+        "ours": job("ours"),
+        **({"ours_bfloat16": job("ours", precision="bfloat16")} if bfloat16 else {}),
+        **{name: job(name) for name in ("script", "torchgan")},
+        "script_with_our_lr": job("script", lr=OUR_GAN_LR),
     }
 
 
@@ -134,4 +157,6 @@ GATES = [
     time_gate("vae_time", "VAE", "pythae", "pythae's"),
     speed_gate("gan_speed", "DCGAN", "script", "the script's", 1.2),
     speed_gate("gan_speed", "DCGAN", "torchgan", "torchgan's", 1.2),
+    time_gate("gan_time", "DCGAN", "script", "the script's"),
+    time_gate("gan_time", "DCGAN", "torchgan", "torchgan's"),
 ]

@@ -1,5 +1,6 @@
 """What is compared is the same: mathematics, steps, weights."""
 
+import copy
 import importlib.util
 from itertools import pairwise
 
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from benchmarks import gan, vae
 from benchmarks.clock import Clock, Goal
 from gm_lib.data import binarize
+from gm_lib.data import images as load_images
 from gm_lib.gan import digit_gan
 
 
@@ -140,6 +142,53 @@ def test_a_gan_that_reaches_its_goal_ends_there_with_the_steps_that_it_took(name
     assert (len(looks), clock.reached, vae.looked_after(clock)) == (2, True, 6)
 
 
+@pytest.mark.parametrize("name", present(["ours", "script", "torchgan"]))
+def test_a_gan_is_judged_by_samples_and_left_as_it_was(name, x, monkeypatch):
+    real = torch.randn(200, 64, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(gan, "real_features", lambda: real)
+    drawn = []
+    usual = gan.features
+    monkeypatch.setattr(gan, "features", lambda made: (drawn.append(made), usual(made))[1])
+
+    def score(model):
+        before = copy.deepcopy(model.state_dict()), [part.training for part in model.modules()]
+        distance = seeded(gan.distance_to_real_digits, model, 200)
+        assert same(model.state_dict(), before[0])  # batch norm has learned nothing of the samples
+        assert [part.training for part in model.modules()] == before[1]
+        return distance
+
+    gan.CONTESTANTS[name](x, Clock(0, 2, Goal(score, -1, 1)), seed=0)
+    assert [len(samples) for samples in drawn] == [200, 200]
+    assert not torch.equal(*drawn)  # it has learned meanwhile
+
+
+def same(these, those):
+    return all(torch.equal(these[name], those[name]) for name in those)
+
+
+def seeded(function, *arguments):
+    torch.manual_seed(1)
+    return function(*arguments)
+
+
+def test_the_distance_of_a_generator_is_what_judge_says_of_real_images_and_of_noise(monkeypatch):
+    """Half of the images against the other half is near; uniform noise is far."""
+    images = load_images("digits").train.x
+    real, other = images[::2], images[1::2]
+    monkeypatch.setattr(gan, "real_features", lambda: gan.features(real))
+
+    class Copier(torch.nn.Module):
+        def forward(self, z):
+            return other[: len(z)]
+
+    class Noise(torch.nn.Module):
+        def forward(self, z):
+            return torch.rand(len(z), 1, 28, 28)
+
+    near, far = (gan.distance_to_real_digits(model(), len(other)) for model in (Copier, Noise))
+    assert near < 10 < far
+
+
 def test_the_binarization_is_drawn_anew_where_it_is_asked_for(monkeypatch):
     grey = torch.full((256, 1, 28, 28), 0.5)
     seen = []
@@ -162,6 +211,16 @@ def test_the_clock_stands_while_the_goal_is_looked_at_and_looking_draws_no_rando
     assert clock.reached
     assert clock.seconds == 12 - 7
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_last_look_is_not_counted_either_when_the_goal_is_never_reached(monkeypatch):
+    now = iter([0.0, 0.0, 2.0, 2.0, 9.0, 11.0, 11.0, 20.0])  # made, started, a step, a look, a step, a look
+    monkeypatch.setattr("time.perf_counter", lambda: next(now))
+    clock = Clock(0, 2, Goal(lambda model: 1.0, 0.0, 1))
+    with clock:
+        for _ in range(2):
+            clock(lambda: None)
+    assert clock.seconds == 2 + 2
 
 
 def test_the_clock_counts_neither_the_warm_up_nor_what_comes_after_the_last_step(monkeypatch):
