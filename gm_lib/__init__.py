@@ -3,4 +3,4 @@
 Import the part you need, for example ``from gm_lib.data import images`` or ``from gm_lib.vae import VAE``.
 """
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0.dev1"

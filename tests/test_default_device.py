@@ -9,10 +9,11 @@ from gm_lib.distributions.estimates import estimate
 from gm_lib.exercises.core import grade
 from gm_lib.gan import digit_gan
 from gm_lib.runtime import forked_rng
-from gm_lib.vae import LIKELIHOODS, digit_vae
+from gm_lib.vae import LIKELIHOODS, digit_autoencoder, digit_vae, refine
 
 VAES = {name: digit_vae(likelihood=name, hidden=4, latent_dim=2, num_classes=10) for name in LIKELIHOODS}
 GAN = digit_gan(latent_dim=4, width=4, num_classes=10)
+AUTOENCODER = digit_autoencoder(hidden=4, noise=0.1)
 CLOUDS = torch.randn(2, 40, 3).unbind()
 DIGITS = torch.rand(300, 1, 28, 28)
 LABELS = torch.arange(8) % 10
@@ -36,6 +37,10 @@ def test_a_vae_is_trained_sampled_and_measured_on_its_own_device(name):
     assert evaluation.log_likelihood(model, x, LABELS, k=3).bound.is_cpu
     assert evaluation.negative_elbo(model, x, LABELS).bound.is_cpu
     assert evaluation.active_units(model, x, LABELS).variance.is_cpu
+    annealed = evaluation.annealed_log_likelihood(model, x, LABELS, temperatures=2, chains=2, leapfrog=2)
+    assert annealed.bound.is_cpu
+    assert evaluation.split_rate(model, x, LABELS).n == 8
+    assert refine(model, x, LABELS, steps=1).mean.is_cpu
 
 
 @pytest.mark.usefixtures("elsewhere")
@@ -43,6 +48,13 @@ def test_a_gan_is_trained_and_sampled_on_its_own_device():
     GAN.update((DIGITS[:8], LABELS), GAN.optimizers(), 1)
     assert GAN.sample(8, LABELS).is_cpu
     assert GAN.sample(2, [1, 2]).is_cpu
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_an_autoencoder_is_trained_and_used_on_its_own_device():
+    AUTOENCODER.update((DIGITS[:8], None), AUTOENCODER.optimizers(), 1)
+    assert AUTOENCODER.reconstruct(DIGITS[:8]).is_cpu
+    assert AUTOENCODER.errors(DIGITS[:8]).is_cpu
 
 
 @pytest.mark.usefixtures("elsewhere")

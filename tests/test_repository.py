@@ -112,6 +112,10 @@ def bibliography() -> dict[str, dict[str, str]]:
     return {key: dict(field.findall(body)) for key, body in entries}
 
 
+# The rest of an address in Markdown: brackets belong to it in pairs only, as in 10.1016/0893-6080(89)90014-2.
+ADDRESS = r"(?:[^\s()<>\]\"']|\([^\s()]*\))+"
+
+
 def paper(link: str) -> str:
     """Return what identifies a paper in a link, so that a PDF and an abstract of it are one."""
     if found := re.search(r"arxiv\.org/(?:abs|pdf)/(\d{4}\.\d{4,5})", link):
@@ -142,7 +146,7 @@ def test_every_paper_that_the_book_links_is_in_the_bibliography():
     hosts = (
         r"arxiv\.org|doi\.org|openreview\.net|proceedings\.mlr\.press|jmlr\.org|papers\.nips\.cc|neurips\.cc"
     )
-    link = re.compile(rf"https?://[\w.-]*(?:{hosts})/[^\s)>\]\"']+")
+    link = re.compile(rf"https?://[\w.-]*(?:{hosts})/{ADDRESS}")
     for page in pages():
         cited = link.findall((ROOT / page).read_text("utf-8"))
         assert {url for url in cited if paper(url) not in known} == set(), page
@@ -153,7 +157,7 @@ def test_every_key_that_a_chapter_names_at_its_end_is_in_the_bibliography_and_li
     for page in pages():
         text = (ROOT / page).read_text("utf-8")
         keys = set(re.findall(r"\b[a-z]+(?:19|20)\d\d[a-z]+\b", text))
-        linked = set(map(paper, re.findall(r"https?://[^\s)>\]\"']+", text)))
+        linked = set(map(paper, re.findall(rf"https?://{ADDRESS}", text)))
         assert keys - set(entries) == set(), page
         assert {key for key in keys if not papers_of_an_entry(entries[key]) & linked} == set(), page
 

@@ -54,10 +54,13 @@ def estimate(values: Tensor | ArrayLike) -> Estimate:
     return Estimate(draws.mean().item(), standard_error(draws).item(), len(draws))
 
 
-def report(name: str, values: Tensor | ArrayLike) -> Estimate:
-    """Print ``name: mean ± standard error (n draws)`` for ``values`` of shape (n,); return the estimate."""
+def report(name: str, values: Tensor | ArrayLike, *, of: str = "draws") -> Estimate:
+    """Print ``name: mean ± standard error (n draws)`` for ``values`` of shape (n,); return the estimate.
+
+    ``of`` says what the values are, if not draws: ``"images"``, ``"points"``.
+    """
     result = estimate(values)
-    print(f"{name}: {result}  ({result.n:,} draws)")
+    print(f"{name}: {result}  ({result.n:,} {of})")
     return result
 
 

@@ -1,5 +1,6 @@
 """How good is it? Likelihoods, and judges of samples."""
 
+from gm_lib.evaluation.annealed import annealed_log_likelihood
 from gm_lib.evaluation.coverage import (
     CONFIDENT,
     ModeReport,
@@ -9,6 +10,7 @@ from gm_lib.evaluation.coverage import (
 )
 from gm_lib.evaluation.digits import COVERED, DigitReport, judge_digits
 from gm_lib.evaluation.distances import PrecisionRecall, frechet_distance, kernel_distance, precision_recall
+from gm_lib.evaluation.information import RateSplit, split_rate
 from gm_lib.evaluation.likelihood import (
     ActiveUnits,
     LikelihoodEstimate,
@@ -26,7 +28,9 @@ __all__ = [
     "LikelihoodEstimate",
     "ModeReport",
     "PrecisionRecall",
+    "RateSplit",
     "active_units",
+    "annealed_log_likelihood",
     "bits_per_dim",
     "expected_histogram_kl",
     "frechet_distance",
@@ -36,5 +40,6 @@ __all__ = [
     "mode_coverage",
     "negative_elbo",
     "precision_recall",
+    "split_rate",
     "stacked_mode_coverage",
 ]

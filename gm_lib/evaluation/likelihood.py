@@ -19,7 +19,7 @@ from torch import Generator, Tensor
 from tqdm.auto import tqdm
 
 from gm_lib.distributions.estimates import Estimate, estimate
-from gm_lib.evaluation.models import Model, batches_for, data_for, device_of, evaluating
+from gm_lib.evaluation.models import Model, batches_for, data_for, device_of, evaluating, values_per_draw
 from gm_lib.networks import VALUES_AT_ONCE
 from gm_lib.runtime import forked_rng
 
@@ -28,14 +28,21 @@ from gm_lib.runtime import forked_rng
 class LikelihoodEstimate:
     """A bound for each example and its mean over the data, in nats. Prints as ``102.6 ± 0.3``.
 
-    ``bound``: (n,) float64. ``k``: draws of z per example. ``standard_error`` is over the examples: how far
-    the mean would move with another sample of n; ``nan`` for a single example.
+    ``bound``: (n,) float64. ``k``: draws of z or chains per example. ``standard_error`` is over the examples:
+    how far the mean would move with another sample of n; ``nan`` for a single example.
     """
 
     bound: Tensor
     k: int
     mean: float
     standard_error: float
+
+    @classmethod
+    def of(cls, bound: Tensor, k: int) -> LikelihoodEstimate:
+        """Gather the bounds of n examples, (n,), each from ``k`` draws or chains."""
+        single = Estimate(bound.mean().item(), math.nan, 1)
+        result = estimate(bound) if len(bound) > 1 else single
+        return cls(bound, k, result.mean, result.standard_error)
 
     def __str__(self) -> str:
         return str(Estimate(self.mean, self.standard_error, len(self.bound)))
@@ -63,7 +70,7 @@ def log_likelihood(
     """
 
     def bound(x: Tensor, y: Tensor | None, generator: Generator) -> Tensor:
-        step = max(1, min(chunk, VALUES_AT_ONCE // (len(x) * _values_per_draw(model, x))))
+        step = max(1, min(chunk, VALUES_AT_ONCE // (len(x) * values_per_draw(model, x))))
         counts = [min(step, k - drawn) for drawn in range(0, k, step)]
         log_w = [model.log_weights(x, y, k=count, generator=generator) for count in counts]
         return torch.cat(log_w).cpu().double().logsumexp(0) - math.log(k)  # one wait for the device
@@ -158,18 +165,11 @@ def _per_example(
     if len(x) == 0:
         raise ValueError("there is no data to evaluate: x has no examples.")
     x, y = data_for(model, x, y)
-    batch_size = max(1, min(batch_size, VALUES_AT_ONCE // _values_per_draw(model, x)))
+    batch_size = max(1, min(batch_size, VALUES_AT_ONCE // values_per_draw(model, x)))
     with evaluating(model), forked_rng(seed):
         generator = Generator(device=device_of(model)).manual_seed(seed)
         batches = tqdm(
             list(batches_for(model, x, y, size=batch_size)), desc=title, disable=not progress, leave=False
         )
         values = torch.cat([bound(*batch, generator) for batch in batches])
-    single = Estimate(values.mean().item(), math.nan, 1)
-    result = estimate(values) if len(values) > 1 else single
-    return LikelihoodEstimate(values, k, result.mean, result.standard_error)
-
-
-def _values_per_draw(model: Model, x: Tensor) -> int:
-    """Return how many numbers the model computes for one example and one z."""
-    return getattr(model, "values_per_draw", x[0].numel())
+    return LikelihoodEstimate.of(values, k)

@@ -54,3 +54,8 @@ def device_of(model: Model) -> torch.device:
 def dtype_of(model: Model, x: Tensor) -> torch.dtype:
     """Return the dtype of the model's parameters; that of ``x`` for a model that has none."""
     return next((p.dtype for p in model.parameters()), x.dtype)
+
+
+def values_per_draw(model: Model, x: Tensor) -> int:
+    """Return how many numbers the model computes for one example of ``x`` (n, ...) and one z."""
+    return getattr(model, "values_per_draw", x[0].numel())

@@ -128,11 +128,22 @@ def expect_close(
     found, wanted = _doubles(value, expected)
     if found.shape != wanted.shape:
         raise Wrong(f"{name} should have shape {tuple(wanted.shape)}, and has shape {tuple(found.shape)}.")
-    worst = int((found - wanted).abs().nan_to_num(nan=torch.inf).argmax())
+    apart = (found - wanted).abs().nan_to_num(nan=torch.inf)
+    apart[torch.isclose(found, wanted, rtol=rtol, atol=atol)] = -1.0  # right, however far in absolute terms
+    worst = int(apart.argmax())
     index = [int(i) for i in np.unravel_index(worst, found.shape)] if found.dim() else []
     at = f" at index {index}" if index else ""
-    is_, should_be = found.flatten()[worst].item(), wanted.flatten()[worst].item()
-    raise Wrong(f"{name} should be {should_be:.4g}{at}, and is {is_:.4g}.")
+    is_, should_be = _told_apart(found.flatten()[worst].item(), wanted.flatten()[worst].item())
+    raise Wrong(f"{name} should be {should_be}{at}, and is {is_}.")
+
+
+def _told_apart(*values: complex) -> list[str]:
+    """Print numbers with four digits, or with as many as it takes to tell them apart."""
+    for digits in range(4, 18):
+        texts = [f"{value:.{digits}g}" for value in values]
+        if len(set(texts)) == len(values):
+            break
+    return texts
 
 
 def describe(value: Any) -> str:

@@ -1,6 +1,7 @@
-"""Variational autoencoders."""
+"""Variational autoencoders, and the autoencoder that they are named after."""
 
-from gm_lib.vae.bounds import elbo, iwae_bound, log_importance_weights
+from gm_lib.vae.autoencoder import Autoencoder, digit_autoencoder
+from gm_lib.vae.bounds import ElboEstimates, elbo, elbo_estimates, iwae_bound, log_importance_weights
 from gm_lib.vae.likelihood_base import Likelihood
 from gm_lib.vae.likelihoods import (
     LIKELIHOODS,
@@ -12,21 +13,27 @@ from gm_lib.vae.likelihoods import (
 )
 from gm_lib.vae.model import VAE, ElboTerms, digit_vae
 from gm_lib.vae.networks import Decoder, GaussianEncoder
+from gm_lib.vae.refine import refine
 
 __all__ = [
     "LIKELIHOODS",
     "VAE",
+    "Autoencoder",
     "Bernoulli",
     "Categorical",
     "Decoder",
     "DiscretizedLogistic",
+    "ElboEstimates",
     "ElboTerms",
     "Gaussian",
     "GaussianEncoder",
     "Likelihood",
+    "digit_autoencoder",
     "digit_vae",
     "elbo",
+    "elbo_estimates",
     "iwae_bound",
     "likelihood",
     "log_importance_weights",
+    "refine",
 ]

@@ -3,6 +3,8 @@
 Shapes: (k, n), k draws of z for each of n examples; results (n,), in nats.
 """
 
+from typing import NamedTuple
+
 from torch import Tensor
 
 from gm_lib.distributions.monte_carlo import log_mean_exp
@@ -19,6 +21,44 @@ def elbo(log_p_x_given_z: Tensor, log_p_z: Tensor, log_q_z_given_x: Tensor) -> T
     Kingma and Welling 2014, equation 2.
     """
     return log_importance_weights(log_p_x_given_z, log_p_z, log_q_z_given_x).mean(0)
+
+
+class ElboEstimates(NamedTuple):
+    """Three estimates of one ELBO from each draw, (k, n) in nats: equal in the mean, not in the spread."""
+
+    three_densities: Tensor
+    """log p(x | z) + log p(z) - log q(z | x), nothing in closed form."""
+    closed_kl: Tensor
+    """log p(x | z) - KL(q(z | x) ‖ p(z))."""
+    closed_entropy: Tensor
+    """log p(x | z) + log p(z) + H(q(z | x))."""
+
+
+def elbo_estimates(
+    log_p_x_given_z: Tensor, log_p_z: Tensor, log_q_z_given_x: Tensor, *, kl: Tensor, entropy: Tensor
+) -> ElboEstimates:
+    """Return three unbiased estimates of the ELBO for each draw z from q(z | x), three times (k, n).
+
+    ``kl``: KL(q(z | x) ‖ p(z)), ``entropy``: H(q(z | x)), both exact, (n,), in nats. The first form has no
+    variance where q is the posterior: there it is log p(x). The second is what a VAE is trained on. Kingma
+    and Welling 2014, appendix B.
+
+    Raises ``ValueError`` for shapes that are not (k, n) thrice and (n,) twice.
+    """
+    shape = log_p_x_given_z.shape
+    given = {"log_p_z": log_p_z, "log_q_z_given_x": log_q_z_given_x, "kl": kl, "entropy": entropy}
+    for name, value in given.items():
+        expected = shape[1:] if name in ("kl", "entropy") else shape
+        if len(shape) != 2 or value.shape != expected:
+            raise ValueError(
+                f"log-densities must be (k, n), kl and entropy (n,), summed over the latent dimensions: "
+                f"log_p_x_given_z is {tuple(shape)} and {name} {tuple(value.shape)}."
+            )
+    return ElboEstimates(
+        three_densities=log_importance_weights(log_p_x_given_z, log_p_z, log_q_z_given_x),
+        closed_kl=log_p_x_given_z - kl,
+        closed_entropy=log_p_x_given_z + log_p_z + entropy,
+    )
 
 
 def iwae_bound(log_w: Tensor) -> Tensor:

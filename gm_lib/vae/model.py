@@ -119,6 +119,11 @@ class VAE(nn.Module):
         """Return an unbiased one-draw estimate of the ELBO for each example, in nats: (n,)."""
         return self.elbo_terms(x, y).elbo
 
+    def log_joint(self, z: Tensor, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return log p(x | z) + log p(z) in nats: (*lead, n), for z (*lead, n, latent_dim)."""
+        check_input(x, self.likelihood.event_shape, self._prior_mean, "the model")
+        return self.likelihood.log_prob(x, self.decode(z, y)) + self.prior.log_prob(z).sum(-1)
+
     def log_weights(
         self, x: Tensor, y: Tensor | None = None, *, k: int, generator: Generator | None = None
     ) -> Tensor:

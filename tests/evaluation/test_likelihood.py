@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from gm_lib.distributions.estimates import estimate
-from gm_lib.evaluation import active_units, bits_per_dim, log_likelihood, negative_elbo
+from gm_lib.evaluation import (
+    active_units,
+    annealed_log_likelihood,
+    bits_per_dim,
+    log_likelihood,
+    negative_elbo,
+    split_rate,
+)
 from gm_lib.vae import digit_vae
 
 
@@ -152,6 +159,8 @@ MEASURES = [
     lambda model, x: log_likelihood(model, x, k=2),
     lambda model, x: negative_elbo(model, x),
     lambda model, x: active_units(model, x),
+    lambda model, x: annealed_log_likelihood(model, x, temperatures=3, chains=2, leapfrog=2),
+    lambda model, x: split_rate(model, x),
 ]
 
 

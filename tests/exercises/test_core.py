@@ -544,6 +544,16 @@ def test_nothing_is_close_to_nan():
         expect_close(torch.tensor([1.0, torch.nan]), torch.ones(2))
 
 
+def test_numbers_that_differ_are_printed_until_they_differ():
+    with pytest.raises(Wrong, match=r"should be 1\.249, and is 1\.2493\."):
+        expect_close(1.24934, 1.24901)
+
+
+def test_the_entry_that_is_told_is_a_wrong_one():
+    with pytest.raises(Wrong, match=r"should be 2 at index \[1\], and is 2\.5\."):
+        expect_close(torch.tensor([1e7 + 10, 2.5]), torch.tensor([1e7, 2.0]))
+
+
 def test_descriptions_are_short_whatever_is_described():
     assert describe(None) == "None"
     assert describe(torch.ones(3, 2)) == "a tensor of shape (3, 2)"

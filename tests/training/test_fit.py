@@ -24,7 +24,7 @@ from gm_lib.gan import digit_gan
 from gm_lib.runtime import PRECISIONS
 from gm_lib.system import files, parallel
 from gm_lib.training import History, fit, latest_checkpoint, load_checkpoint, load_weights, run
-from gm_lib.vae import digit_vae
+from gm_lib.vae import digit_autoencoder, digit_vae
 
 
 class Scripted(nn.Module):
@@ -971,7 +971,14 @@ def test_precision_is_that_of_matrix_products_while_weights_stay_in_float32(
     assert model.weight.dtype == torch.float32
 
 
-@pytest.mark.parametrize("build", [lambda: digit_vae(hidden=[8]), lambda: digit_gan(width=2)])
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: digit_vae(hidden=[8]),
+        lambda: digit_autoencoder(hidden=[8], noise=0.1),
+        lambda: digit_gan(width=2),
+    ],
+)
 def test_in_bfloat16_models_learn_and_losses_have_the_precision_of_float32(
     build: Callable[[], nn.Module],
 ) -> None:

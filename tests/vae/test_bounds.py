@@ -1,16 +1,16 @@
 """The bounds, where log p(x) and the posterior are known exactly."""
 
 import math
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import pytest
 import torch
 from linear_gaussian import LinearGaussian
-from torch.distributions import MultivariateNormal, kl_divergence
+from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
 from gm_lib.distributions.estimates import assert_unbiased
 from gm_lib.evaluation import log_likelihood, negative_elbo
-from gm_lib.vae import elbo, iwae_bound, log_importance_weights
+from gm_lib.vae import ElboEstimates, elbo, elbo_estimates, iwae_bound, log_importance_weights
 
 
 def repeated_elbo(model, x, times):
@@ -98,3 +98,71 @@ def test_bounds_survive_weights_that_underflow():
     log_w = torch.tensor([[-1_000.0], [-1_001.0], [-2_000.0]])
     expected = -1_000 + math.log1p(math.exp(-1)) - math.log(3)
     assert iwae_bound(log_w).item() == pytest.approx(expected, rel=1e-6)
+
+
+# Three estimates of one ELBO
+
+
+def three_estimates(exact, x, k):
+    """The estimates for x from k draws, and the exact value of the ELBO: (k, n) thrice and (n,)."""
+    q = Independent(exact.model.encode(x), 1)
+    posterior = exact.posterior(x)
+    z = q.sample((k,))
+    estimates = elbo_estimates(
+        Independent(Normal(exact.model.decode(z), exact.sigma), 1).log_prob(x),
+        Independent(exact.model.prior, 1).log_prob(z),
+        q.log_prob(z),
+        kl=kl_divergence(q, Independent(exact.model.prior.expand(q.mean.shape), 1)),
+        entropy=q.entropy(),
+    )
+    as_multivariate = MultivariateNormal(q.mean, torch.diag_embed(q.variance))
+    value = exact.marginal.log_prob(x) - kl_divergence(as_multivariate, posterior)
+    return ElboEstimates(*(e.detach() for e in estimates)), value.detach()
+
+
+def test_three_estimates_have_the_elbo_as_their_mean_and_not_the_same_variance():
+    exact = LinearGaussian(orthogonal=False)
+    exact.disturb_encoder(0.3)
+    estimates, value = three_estimates(exact, exact.marginal.sample((10,)), 20_000)
+    for found in estimates:
+        assert found.shape == (20_000, 10)
+        assert_unbiased(found, value, standard_errors=5)
+    for one, other in combinations([found.var(0) for found in estimates], 2):
+        assert (one / other).log().abs().max() > 0.2
+
+
+def test_at_the_posterior_the_three_densities_alone_have_no_variance():
+    exact = LinearGaussian()
+    x = exact.marginal.sample((10,))
+    estimates, value = three_estimates(exact, x, 1_000)
+    torch.testing.assert_close(estimates.three_densities, value.expand(1_000, 10), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(value, exact.marginal.log_prob(x), rtol=1e-5, atol=1e-5)
+    assert bool((estimates.closed_kl.std(0) > 0.1).all())
+    assert bool((estimates.closed_entropy.std(0) > 0.1).all())
+
+
+def test_where_z_tells_nothing_of_x_the_closed_kl_has_no_variance():
+    exact = LinearGaussian()
+    with torch.no_grad():
+        exact.model.decoder.net[0].weight.zero_()
+    exact.disturb_encoder(0.3)
+    estimates, _ = three_estimates(exact, exact.marginal.sample((10,)), 1_000)
+    assert estimates.closed_kl.std(0).max() < 1e-10
+    assert estimates.three_densities.std(0).min() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"kl": torch.zeros(6, 6)}, r"kl \(6, 6\)"),
+        ({"entropy": torch.zeros(1)}, r"entropy \(1,\)"),
+        ({"log_p_z": torch.zeros(6)}, r"log_p_z \(6,\)"),
+        ({"log_q_z_given_x": torch.zeros(6, 1)}, r"log_q_z_given_x \(6, 1\)"),
+        ({"log_p_x_given_z": torch.zeros(6)}, r"log_p_x_given_z is \(6,\)"),
+    ],
+)
+def test_shapes_that_would_broadcast_to_nonsense_are_refused(changed, message):
+    given = {name: torch.zeros(6, 6) for name in ("log_p_x_given_z", "log_p_z", "log_q_z_given_x")}
+    given |= {"kl": torch.zeros(6), "entropy": torch.zeros(6)} | changed
+    with pytest.raises(ValueError, match=message):
+        elbo_estimates(**given)

@@ -152,6 +152,24 @@ def test_log_weights_are_the_three_densities_of_torch():
         torch.testing.assert_close(log_w[k], expected)
 
 
+def test_log_joint_is_the_density_of_z_and_that_of_x_given_z():
+    model, x = small_vae(), binary(5)
+    z = torch.randn(2, 3, 5, 3)
+    log_joint = model.log_joint(z, x)
+    p_x = torch.distributions.Bernoulli(logits=model.decode(z))
+    expected = p_x.log_prob(x.expand(2, 3, 5, *SHAPE)).sum((3, 4, 5)) + Normal(0.0, 1.0).log_prob(z).sum(-1)
+    torch.testing.assert_close(log_joint, expected)
+    torch.testing.assert_close(model.log_joint(z[0, 0], x), expected[0, 0])
+
+
+def test_log_weights_are_log_joint_minus_log_q():
+    model, x = small_vae(), binary(5)
+    log_w = model.log_weights(x, k=3, generator=torch.Generator().manual_seed(1))
+    q = model.encode(x)
+    z = q.mean + q.stddev * torch.randn(3, 5, 3, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(log_w, model.log_joint(z, x) - q.log_prob(z).sum(-1))
+
+
 def test_samples_are_the_means_of_pixels_and_noisy_ones_are_pixels():
     model = small_vae()
     means, pixels = (model.sample(7, noisy=noisy) for noisy in (False, True))
@@ -200,6 +218,8 @@ def test_a_decoder_of_the_wrong_size_is_refused_with_the_right_one():
 def test_images_of_another_shape_are_refused_and_not_flattened_into_each_other(shape):
     with pytest.raises(ValueError, match=r"expects x of shape \(n, 1, 4, 4\), got"):
         small_vae().elbo(torch.zeros(shape))
+    with pytest.raises(ValueError, match=r"expects x of shape \(n, 1, 4, 4\), got"):
+        small_vae().log_joint(torch.zeros(5, 3), torch.zeros(shape))
 
 
 def test_check_accepts_good_batches_and_refuses_grey_ones():
@@ -332,6 +352,8 @@ def test_one_label_per_example_serves_all_its_draws():
     params = model.decode(z, y)
     torch.testing.assert_close(params[2, 3], model.decode(z[2, 3:], y[3:])[0])
     assert model.log_weights(x, y, k=6).shape == (6, 4)
+    log_joint = model.log_joint(z, x, y)
+    torch.testing.assert_close(log_joint[2, 3], model.log_joint(z[2, 3:], x[3:], y[3:])[0])
 
 
 def test_an_unconditional_model_ignores_labels():
@@ -346,6 +368,7 @@ def test_a_conditional_model_refuses_missing_labels():
         model.reconstruct,
         lambda x: model.log_weights(x, k=2),
         lambda x: model.sample(4),
+        lambda x: model.log_joint(torch.zeros(4, 3), x),
     ):
         with pytest.raises(ValueError, match="needs labels"):
             action(x)
