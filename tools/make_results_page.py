@@ -10,6 +10,7 @@ import math
 import statistics
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from gm_lib.system.files import replace_file
@@ -34,12 +35,85 @@ every seed, or no record is written. An *aim* is for the mean, and the table say
 """
 
 
+@dataclass(frozen=True)
+class Standing:
+    """A model of the book on the scoreboard: which quantities of its record say how good it is.
+
+    ``nats``: the quantity that bounds -log p(x) from above, and how; None for a model without a p(x).
+    ``frechet``: the quantity that is a Fréchet distance; None where none was measured.
+    """
+
+    chapter: int
+    model: str
+    record: str
+    nats: tuple[str, str] | None = None
+    frechet: str | None = None
+
+
+SCOREBOARD = (
+    Standing(
+        6,
+        "autoencoder, 10 numbers, and 30 Gaussians fitted to its codes",
+        "autoencoder_codes",
+        frechet="frechet_mixture",
+    ),
+    Standing(
+        7,
+        "VAE, 10 latent dimensions, 3,750 steps",
+        "elbo_gaps",
+        nats=("bound_1000", "1,000 importance weights, 1,000 images"),
+    ),
+    Standing(
+        9,
+        "VAE, 50 latent dimensions, 3,750 steps",
+        "vae_quick",
+        nats=("bound_300", "300 importance weights, 1,000 images"),
+    ),
+    Standing(13, "GAN, 1,200 steps", "gan_quick", frechet="frechet"),
+    Standing(13, "GAN that is told the digit, 1,200 steps", "gan_labels_quick", frechet="frechet"),
+)
+
+BOARD = """\
+## Scoreboard
+
+The models of the book so far, on MNIST; lower is better in both columns. Nats are an upper bound of −log p(x)
+per test image, binarized by a toss of each grey value. The entropy of these tosses, in the record
+[`vae_quick`](#vae_quick), is what no model can save. The Fréchet distance is that of 5,000 samples to
+validation images, in the features of the digit classifier.
+
+| chapter | model | nats per image | Fréchet distance |
+|---|---|---|---|
+"""
+
+
+def _scoreboard(records: dict[str, Record]) -> str:
+    """Return the table of the models whose records are there, in the order of the chapters."""
+    rows = []
+    for each in SCOREBOARD:
+        if (record := records.get(each.record)) is None:
+            continue
+        nats = "has no p(x)"
+        if each.nats:
+            name, how = each.nats
+            nats = f"≤{KEPT}{_linked(record, name)}: {how}"
+        frechet = _linked(record, each.frechet) if each.frechet else "not measured"
+        rows.append(f"| {each.chapter} | {each.model} | {nats} | {frechet} |")
+    return BOARD + "\n".join(rows) + "\n"
+
+
+def _linked(record: Record, name: str) -> str:
+    quantity = record.quantities[name]
+    return f"[{_mean(quantity, _decimals(quantity)).strip('*')}](#{record.name})"
+
+
 def page(records: dict[str, Record]) -> str:
     """Return the whole page as Markdown."""
     parts = [HEAD]
     if len(records) > 1:
         rows = (f"| [`{name}`](#{name}) | {record.title} |" for name, record in records.items())
         parts.append("\n".join(["| record | what was measured |", "|---|---|", *rows]) + "\n")
+    if any(each.record in records for each in SCOREBOARD):
+        parts.append(_scoreboard(records))
     return "\n".join([*parts, *("\n".join(_section(record)) for record in records.values())])
 
 

@@ -5,7 +5,8 @@ import re
 import pytest
 from toy_record import put, quantity, toy_record
 
-from make_results_page import PAGE, main, page
+from make_results_page import PAGE, SCOREBOARD, main, page
+from records import ROOT, read_all
 
 
 @pytest.fixture
@@ -97,3 +98,23 @@ def test_a_broken_record_is_named_and_the_page_left_as_it_was(course, capsys):
     assert main([], course) == 1
     assert "results/toy_vae.json: is not whole JSON" in capsys.readouterr().err
     assert (course / PAGE).read_bytes() == before
+
+
+def test_the_scoreboard_shows_the_models_that_were_measured_with_links_to_their_records():
+    text = page({"gan_quick": toy_record("gan_quick", quantities={"frechet": quantity("d", "u", 2.0, 3.0)})})
+    board = text[text.index("## Scoreboard") : text.index("## gan_quick")]
+    assert rows(board)[2:] == [
+        ["13", "GAN, 1,200 steps", "has no p(x)", "[2.50 ± 0.71](#gan_quick)"],
+    ]
+
+
+def test_each_model_of_the_scoreboard_has_its_record_and_quantities():
+    records = read_all(ROOT)
+    for each in SCOREBOARD:
+        asked = [each.nats[0]] if each.nats else []
+        asked += [each.frechet] if each.frechet else []
+        assert asked
+        assert set(asked) <= set(records[each.record].quantities), each.model
+        if each.nats:
+            assert records[each.record].quantities[each.nats[0]].unit == "nats per image"
+    assert [each.chapter for each in SCOREBOARD] == sorted(each.chapter for each in SCOREBOARD)

@@ -69,6 +69,12 @@ def test_a_number_needs_its_record_and_a_plain_link_to_the_page_does_not():
     assert misquoted("x.md", "See the [results](results.md).", RECORDS) == []
 
 
+def test_the_scoreboard_may_be_linked_and_no_number_be_quoted_from_it():
+    assert misquoted("book/x.md", "See the [scoreboard](results.md#scoreboard).", RECORDS) == []
+    (line,) = misquoted("book/x.md", "It has [4.2](results.md#scoreboard).", RECORDS)
+    assert "results/scoreboard.json, which there is not" in line
+
+
 def test_a_quotation_in_code_is_an_example():
     assert misquoted("x.md", f"Write `[99 %{LINK}` or\n\n```md\n[99 %{LINK}\n```\n", RECORDS) == []
 
