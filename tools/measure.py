@@ -251,7 +251,7 @@ def autoencoder_codes(seed: int) -> Measured:
     """Train chapter 6's autoencoder with everything drawn from ``seed``; judge what it makes of codes."""
     data, where = mnist(), device()
     with forked_rng(seed):
-        model = digit_autoencoder(latent_dim=10, hidden=[400, 200], lr=2e-3)
+        model = digit_autoencoder(latent_dim=10, hidden=[400, 200], lr=3e-3)
     batches = Batches(data.train.x, batch_size=128, seed=seed, device=where)
     train(model, batches, steps=800, seed=seed, average=0.998)
     with torch.no_grad():
