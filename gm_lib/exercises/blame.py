@@ -39,13 +39,19 @@ def is_stub_error(error: BaseException | None, check: CodeType | None) -> bool:
 
 
 def summary(error: BaseException) -> str:
-    """Return the exception's type and the first line of its message, whatever its ``str`` does."""
+    """Return the exception's type and the first line of its message, whatever its ``str`` does.
+
+    A line of more than 160 characters is cut after a word.
+    """
     name = type(error).__name__
     try:
         lines = str(error).strip().splitlines()
     except Exception:
         return name
-    return f"{name}: {lines[0].rstrip('.')[:160]}" if lines else name
+    if not lines:
+        return name
+    line = lines[0].rstrip(".")
+    return f"{name}: {line if len(line) <= 160 else line[:160].rsplit(maxsplit=1)[0] + ' …'}"
 
 
 def _frames(error: BaseException, check: CodeType | None) -> list[tuple[str, int, bool]]:

@@ -394,14 +394,22 @@ def _principal_angles(answer: Any) -> str:
         "right in general; where the two spaces share a direction, an angle is NaN. Its cosine is 1, and "
         "rounding lifts it a little above: clamp it."
     )
+    least = math.inf
     for _ in range(12):
         for shared in ((0.0, 0.0, 0.0), (0.0, 0.0, 0.6, math.pi / 2)):
+            found = angles(_planes(10, shared), rounded)
             expect_close(
-                angles(_planes(10, shared), rounded),
+                found,
                 torch.tensor(shared),
                 atol=6e-3,  # the arccosine of 1 - 1e-7 is 4e-4
                 name="right in general; where the two spaces share a direction, the angle",
             )
+            least = min(least, float(found[0]))
+    expect(  # of 24 cosines of shared directions one is within 8 roundings of 1, whatever the processor
+        least < 1e-3,
+        f"right in general; where the two spaces share a direction, the angle is 0, and yours is never below "
+        f"{least:.2g}, as if cosines were limited to a number below 1. The limit is 1 itself: clamp(max=1).",
+    )
     return "Two bases of the same space have the angles 0, whatever their vectors are."
 
 
@@ -703,8 +711,8 @@ def _expect_noise(noise: Tensor, noisy: Tensor, sigma: float) -> None:
     )
     expect(
         abs(mean) < 6 * error,
-        f"at sigma = {sigma:g} the noise has the mean {mean:.3g}, and should have 0. torch.randn draws from "
-        "N(0, 1), torch.rand from [0, 1].",
+        f"at sigma = {sigma:g} the noise, what denoise is shown minus x, has the mean {mean:.3g}, and "
+        "should have 0. torch.randn draws from N(0, 1), torch.rand from [0, 1].",
     )
     for guess, value in (("sigma²", sigma**2), ("the root of sigma", math.sqrt(sigma)), ("1", 1.0)):
         expect(
@@ -806,6 +814,11 @@ def _denoising_loss(answer: Any) -> str:
     for shape, sigma, seed in (((200, 6), 0.5, 1), ((80, 1, 3, 5), 2.0, 2), ((150, 8), 0.1, 3)):
         x = torch.rand(shape)
         loss, noisy, scale = _loss_of(answer, x, sigma, generator(seed))
+        expect(
+            not is_close(noisy, _loss_of(answer, 1 - x, sigma, generator(seed))[1]),
+            "what denoise is shown is the same for another x, if the noise is the same. Perhaps it is the "
+            "noise alone, and x is missing: show it x + sigma * eps.",
+        )
         _expect_noise(noisy - x, noisy, sigma)
         _expect_loss(loss, x, noisy, sigma, scale)
 
@@ -835,6 +848,10 @@ def _posterior_mean(noisy: Tensor, mean: Tensor, variance: Tensor, noise_varianc
 _SQUARED = "noise_variance is squared here. It is σ² already."
 
 _SHRUNK: Mistakes = (  # y for noisy, m for the mean, v for the variance, s for the variance of the noise
+    (
+        "the product of σ² and the score of x is added to the mean. Tweedie's formula adds it to noisy.",
+        lambda y, m, v, s: m - s * (y - m) / (v + s),
+    ),
     (
         "the weights have changed places. The smaller the noise, the closer to noisy the answer must be.",
         lambda y, m, v, s: _posterior_mean(y, m, s, v),
@@ -915,6 +932,15 @@ _SHRUNK: Mistakes = (  # y for noisy, m for the mean, v for the variance, s for 
         lambda y, m, v, s: y - s * (y - m) / (v - s),
     ),
 )
+
+
+def _in_full(mistaken: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return the same mistake with its result in the shape to which all arguments broadcast."""
+    return lambda *given: mistaken(*given).expand(torch.broadcast_shapes(*(part.shape for part in given)))
+
+
+# Some need only one or two of the arguments, and may be written in either shape.
+_SHRUNK = (*_SHRUNK, *((message, _in_full(mistaken)) for message, mistaken in _SHRUNK))
 
 
 @exercise(

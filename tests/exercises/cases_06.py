@@ -170,7 +170,7 @@ RIGHT["6.2"] = [
     by_a_projection,
     by_gram_matrices,
     one_pair_after_another,
-    lambda A, B: cosines(A, B).clamp(max=1 - 1e-6).acos(),
+    lambda A, B: cosines(A.double(), B.double()).acos(),
 ]
 WRONG["6.2"] = [
     (lambda A, B: cosines(A, B).acos().flip(0), "the largest first"),
@@ -196,6 +196,7 @@ WRONG["6.2"] = [
     (lambda A, B: math.pi - cosines(A, B).acos(), "at most π/2"),
     (lambda A, B: torch.linalg.svdvals(product(A, B)).acos(), "lifts it a little above"),
     (lambda A, B: cosines(A, B).clamp(max=0.999).acos(), "share a direction, the angle should be 0"),
+    (lambda A, B: cosines(A, B).clamp(max=1 - 1e-6).acos(), "never below 0.0014, as if cosines were limited"),
     (lambda A, B: cosines(A, B).acos().max(), "should have shape (3,)"),
     (lambda A, B: cosines(A, B).acos().squeeze(), "for k = 1 the shape is (1,)"),
     (lambda A, B: 2 * cosines(A, B).acos(), "for k = 3 the angle should be"),
@@ -457,6 +458,14 @@ def shown(change):
     )
 
 
+def shows_noise_alone(scale=lambda sigma: sigma):
+    def answer(denoise, x, sigma, generator):
+        made = denoise(scale(sigma) * torch.randn(x.shape, generator=generator))
+        return (made - x).square().flatten(1).sum(1)
+
+    return answer
+
+
 def of_value(reduce):
     def answer(denoise, x, sigma, generator):
         error = denoise(x + sigma * torch.randn(x.shape, generator=generator)) - x
@@ -560,6 +569,8 @@ WRONG["6.5"] = [
     (noises_twice, "is shown (200, 6) and (200, 6)"),
     (trains_too, "your code calls backward"),
     (flattened_first, "in shape (80, 1, 3, 5), and is shown (80, 15)"),
+    (shows_noise_alone(), "Perhaps it is the noise alone, and x is missing"),
+    (shows_noise_alone(lambda sigma: 1.0), "is the same for another x"),
     (shown(lambda noisy: noisy.clamp(0, 1)), "cut off at 0 and 1"),
     (with_scale(lambda sigma: 0), "denoise is shown x without noise"),
     (with_scale(lambda sigma: 1), "as if 1 stood where sigma belongs"),
@@ -633,6 +644,13 @@ WRONG["6.6"] = [
     (lambda y, m, v, s: (m + y) / 2, "halfway"),
     (lambda y, m, v, s: y, "this is noisy itself"),
     (lambda y, m, v, s: m, "this is m"),
+    (lambda y, m, v, s: m + 0 * y, "this is m"),
+    (lambda y, m, v, s: y + 0 * m, "this is noisy itself"),
+    (lambda y, m, v, s: v / (v + s) + 0 * (y + m), "this is the weight"),
+    (
+        lambda y, m, v, s: m - s * (y - m) / (v + s),
+        "is added to the mean. Tweedie's formula adds it to noisy",
+    ),
     (lambda y, m, v, s: (m - y) / (v + s), "this is the score of x alone"),
     (lambda y, m, v, s: s * (m - y) / (v + s), "adds it to noisy"),
     (lambda y, m, v, s: 1 / (1 / v + 1 / s), "Its mean is asked for"),

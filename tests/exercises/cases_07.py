@@ -134,6 +134,11 @@ def the_other_kl(x, w, s, m, v):
     return fit(squares(x, w, m, v), s) - kl_divergence(Normal(0.0, 1.0), Normal(m, v.sqrt()))
 
 
+def knows_rows_alone(x, w, s, m, v):
+    """A known mistake for rows, another one for arguments that broadcast."""
+    return elbo(x, w, s, m, v) + (kl(m, v) if x.dim() == 1 else 0.5 * s.log())
+
+
 def a_little_in_the_logarithm(x, w, s, m, v):
     return fit(squares(x, w, m, v), s) - 0.5 * (m**2 + v - 1 - (v + 1e-8).log())
 
@@ -198,6 +203,17 @@ WRONG["7.1"] = [
         lambda x, w, s, m, v: fit(squares(x, w, m, v), s) - 0.5 * (m + v - 1 - v.log()),
         "enters the KL as its square",
     ),
+    (
+        lambda x, w, s, m, v: fit(squares(x, w, m, v), s) - 0.5 * (v - 1 - v.log()),
+        "the m² of the KL, or of E_q[log p(z)], is missing",
+    ),
+    (
+        lambda x, w, s, m, v: fit(squares(x, w, m, v), s) - 0.5 * (LOG_2PI + v) + entropy(v),
+        "the m² of the KL, or of E_q[log p(z)], is missing",
+    ),
+    (lambda x, w, s, m, v: elbo(x, w, s, m, v**2), "where w z is averaged and in the KL."),
+    (lambda x, w, s, m, v: elbo(x, w, s**2, m, v**2), "noise_variance is squared too"),
+    (knows_rows_alone, "the ELBO should be"),
     (the_other_kl, "the other KL"),
     (
         lambda x, w, s, m, v: fit((x - w * m) ** 2 + w**2 * v.exp(), s) - 0.5 * (m**2 + v.exp() - 1 - v),
@@ -223,7 +239,7 @@ WRONG["7.1"] = [
     (lambda x, w, s, m, v: elbo(x, w, s, m, v).mean(), "one number for all examples"),
     (lambda x, w, s, m, v: elbo(x, w, s, m, v).sum(), "no sum, no mean over them"),
     (lambda x, w, s, m, v: elbo(x, w, s, m, v)[:, None], "the result has shape (8, 1)"),
-    (lambda x, w, s, m, v: elbo(x.flatten(), w, s, m, v).mean(0) + 0 * x, "at index"),
+    (lambda x, w, s, m, v: elbo(x, w, s, m, v).mean(0) + 0 * x, "at index"),
     (row_by_row, "your code stopped with"),
     (by_draws, "gives other numbers at each call"),
     (draws_and_no_kl, "the expectation is asked for"),
@@ -363,6 +379,9 @@ WRONG["7.2"] = [
     (lambda p: 0.5 * (logs(p) - torch.logdet(p).clamp(-20, 20)), "all of Λ is multiplied by 0.01"),
     (lambda p: 0.5 * (logs(p) - torch.logdet(p).clamp(-50, 50)), "in 120 dimensions should be"),
     (lambda p: 0.5 * (p.log().sum() - torch.logdet(p)), "contains NaN"),
+    (lambda p: 0.5 * ((1 / p.diagonal()).log().sum() - torch.logdet(p)), "log(1/Λ_jj) stands where"),
+    (lambda p: by_correlations(p) - 20, "a KL divergence is never negative"),
+    (lambda p: by_correlations(p) - 2e-3 * (len(p) == 4), "which a diagonal q fits, should be"),
     (lambda p: by_correlations(p) + 0.01, "the gap in 3 dimensions should be"),
     (diagonal_in_place, "changes its argument"),
     (scaled_in_numpy, "changes its argument precision in place"),
@@ -508,10 +527,15 @@ WRONG["7.3"] = [
     (bound_with(scale=torch.ones_like), "the noise in z is not scaled"),
     (bound_with(scale=lambda log_var: sigma(log_var).sqrt()), "multiplied by √σ"),
     (bound_with(scale=lambda log_var: 2 * sigma(log_var)), "are not draws from q: over the k draws"),
+    (bound_with(scale=lambda log_var: (0.5 * log_var).abs()), "the noise in z is multiplied by ½ log_var"),
+    (bound_with(scale=lambda log_var: 0.5 * log_var), "perhaps by its absolute value"),
+    (bound_with(scale=torch.abs), "multiplied by log_var, perhaps"),
     (bound_with(scale=torch.zeros_like), "all k draws of z are equal"),
     (bound_with(scale=torch.sqrt), "your code stopped with ValueError: log_joint was given NaN"),
     (bound_with(log_q=density(lambda log_var: sigma(log_var).sqrt())), "one square root too many"),
     (bound_with(log_q=density(lambda log_var: (-0.5 * log_var).exp())), "log q has the scale 1/σ"),
+    (bound_with(log_q=density(lambda log_var: (0.5 * log_var).abs())), "log q has the scale |½ log_var|"),
+    (bound_with(log_q=density(torch.abs)), "log q has the scale |log_var|"),
     (bound_with(log_q=density(torch.ones_like)), "log q has the scale 1, whatever"),
     (bound_with(log_q=density(lambda log_var: log_var)), "your code stopped with ValueError"),
     (
@@ -793,6 +817,7 @@ RIGHT["7.6"] = [
 WRONG["7.6"] = [
     (remedies(ENCODER, FAMILY, DECODER), "A does not need a better encoder"),
     (remedies(DECODER, ENCODER, FAMILY), "A does not need a better decoder"),
+    (remedies(DECODER, ENCODER, DECODER), "Turning the codes to other axes is ruled out here"),
     (remedies(FAMILY, FAMILY, DECODER), "this family is rich enough"),
     (remedies(FAMILY, DECODER, DECODER), "What does not find this q?"),
     (remedies(FAMILY, ENCODER, ENCODER), "C does not need a better encoder"),

@@ -168,6 +168,24 @@ def test_the_line_is_the_students_even_when_pythons_own_machinery_raises():
     assert 'importlib.import_module("no_such_module")' in verdict.message
 
 
+def test_a_long_message_of_an_exception_is_cut_after_a_word():
+    words = [f"word{i}" for i in range(100)]
+
+    def message(text):
+        def answer(x):
+            raise ValueError(text)
+
+        return grade(ID, answer).message
+
+    declare_double()
+    kept, cut, _ = message(" ".join(words)).partition(" …, in your line")
+    assert cut
+    kept = kept.removeprefix("your code stopped with ValueError: ").split()
+    assert kept == words[: len(kept)]
+    assert 150 < len(" ".join(kept)) <= 160
+    assert f"ValueError: {'x' * 160}, in your line" in message("x" * 160 + ".")
+
+
 def test_a_forgotten_return_is_suspected(capsys):
     declare_double()
     check(ID, lambda x: None)
