@@ -23,8 +23,9 @@ class Autoencoder(nn.Module):
     ``encoder`` maps (n, *event_shape) to (n, d), ``decoder`` (*lead, d) to (*lead, *event_shape): any modules
     do, two ``nn.Linear`` too. An encoder with ``check(x)`` has a say in which data is refused. With ``noise``
     > 0 the encoder is shown x + noise · ε with ε from N(0, I) in training, and the target stays the clean x:
-    a denoising autoencoder. Vincent et al. 2008. ``lr`` is Adam's step size. ``config`` holds
-    :func:`digit_autoencoder`'s arguments when that function built the model.
+    a denoising autoencoder. Vincent 2011; in Vincent et al. 2008 parts of x are set to zero instead. ``lr``
+    is Adam's step size. ``config`` holds :func:`digit_autoencoder`'s arguments when that function built the
+    model.
 
     Raises ``ValueError`` for noise that is negative or not finite.
     """

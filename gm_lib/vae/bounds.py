@@ -64,6 +64,7 @@ def elbo_estimates(
 def iwae_bound(log_w: Tensor) -> Tensor:
     """Return the importance-weighted bound: the log of the mean of w over k draws. (k, n) to (n,).
 
-    Its expectation rises with k and tends to log p(x). Burda, Grosse and Salakhutdinov 2016, equation 8.
+    Its expectation rises with k and tends to log p(x): slowly where q is narrower than the posterior, as an
+    encoder trained on the ELBO tends to be. Burda, Grosse and Salakhutdinov 2016, equation 8.
     """
     return log_mean_exp(log_w)
