@@ -290,6 +290,8 @@ def numbers_behind(record: dict[str, Any]) -> str:
 
 def _spread(found: Spread, scale: float = 1, decimals: int = 2) -> str:
     median, low, high = (f"{scale * number:,.{decimals}f}" for number in found)
+    if low == high:
+        return median
     return f"{median}{KEPT}({low}{KEPT}to{KEPT}{high})"
 
 
