@@ -166,12 +166,13 @@ def _gan_time(rounds: list[Round]) -> Iterator[str]:
 
 def _times(rounds: list[Round]) -> Iterator[str]:
     yield from _table("who", "seconds", "steps", "time over ours")
+    decimals = 0 if any(found["seconds"] >= 100 for each in rounds for found in each.values()) else 1
     for name in rounds[0]:
         seconds, steps = (spread(values(rounds, name, value)) for value in ("seconds", "steps"))
         over = "1" if name == "ours" else _spread(spread(ratios(rounds, name, "ours", "seconds")))
         missed = sum(not each[name]["reached"] for each in rounds)
         note = f", given up in {missed} of {len(rounds)} runs" if missed else ""
-        yield _row(NAMES[name], _spread(seconds, 1, 1), f"{_spread(steps, 1, 0)}{note}", over)
+        yield _row(NAMES[name], _spread(seconds, 1, decimals), f"{_spread(steps, 1, 0)}{note}", over)
     yield ""
     if not all(found["reached"] for each in rounds for found in each.values()):
         yield from _text(
