@@ -61,6 +61,22 @@ def call(answer: Any, /, *args: Any, **kwargs: Any) -> Any:
     return _without_numpy(result)
 
 
+def call_intact(answer: Any, /, **given: Any) -> Any:
+    """Return ``call(answer, …)`` with what is given, in this order.
+
+    Raises ``Wrong`` too when something given was changed where ``call`` cannot see it: through ``.data``, a
+    NumPy array on the same memory or ``dict.pop``.
+    """
+    before = {name: _copy(value) for name, value in given.items()}
+    result = call(answer, *given.values())
+    for name, value in given.items():
+        if not _same(before[name], value):
+            raise Wrong(
+                f"your code changes its argument {name} in place: {name} is not what it was. Work on a copy."
+            )
+    return result
+
+
 def number(value: Any, name: str = "your answer", *, finite: bool = True) -> float:
     """Return ``value``, a Python or NumPy number or a tensor or array with one element, as a float.
 
@@ -230,3 +246,15 @@ def _arguments(answer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> di
 
 def _has_version(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and not value.is_inference()
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    return value.clone() if isinstance(value, torch.Tensor) else value
+
+
+def _same(before: Any, after: Any) -> bool:
+    if isinstance(before, dict):
+        return list(before) == list(after) and all(_same(before[key], after[key]) for key in before)
+    return torch.equal(before, after) if isinstance(before, torch.Tensor) else before is after

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gm_lib.exercises.core import (
     Wrong,
-    call,
+    call_intact,
     describe,
     exercise,
     expect,
@@ -23,34 +23,6 @@ from gm_lib.exercises.core import (
 
 Case = Mapping[str, Any]
 Mistakes = Sequence[tuple[str, Callable[..., Any]]]
-
-
-def _call(answer: Any, **given: Any) -> Any:
-    """Return what the answer makes of what is given, in this order; raises ``Wrong`` when it changes that.
-
-    ``call`` sees what is done in place; this also sees what ``.data``, a NumPy array on the same memory or
-    ``dict.pop`` do.
-    """
-    before = {name: _copy(value) for name, value in given.items()}
-    result = call(answer, *given.values())
-    for name, value in given.items():
-        expect(
-            _same(before[name], value),
-            f"your code changes what it is given: {name} is not what it was. Work on a copy.",
-        )
-    return result
-
-
-def _copy(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
-    return value.clone() if isinstance(value, Tensor) else value
-
-
-def _same(before: Any, after: Any) -> bool:
-    if isinstance(before, dict):
-        return list(before) == list(after) and all(_same(before[key], after[key]) for key in before)
-    return torch.equal(before, after) if isinstance(before, Tensor) else before is after
 
 
 def _is_right(
@@ -222,7 +194,7 @@ def _least_error(answer: Any) -> str:
         return f"the error for the eigenvalues {_list(eigenvalues)} and k = {k}"
 
     def judge(cases: Sequence[Case], mistakes: Mistakes) -> None:
-        results = [_call(answer, **case) for case in cases]
+        results = [call_intact(answer, **case) for case in cases]
         for result, case in zip(results, cases, strict=True):
             left = _falling(case["eigenvalues"])[case["k"] :]
             expect(
@@ -354,7 +326,7 @@ _ANGLES: Mistakes = (
 def _principal_angles(answer: Any) -> str:
     def angles(pair: Case, nan: str) -> Tensor:
         D, k = pair["A"].shape
-        result = _call(answer, **pair)
+        result = call_intact(answer, **pair)
         expect(not (isinstance(result, Tensor) and bool(result.isnan().any())), nan)
         found = tensor(result, name="the result")
         shape = tuple(found.shape)
@@ -639,7 +611,7 @@ def _choose_components(answer: Any) -> str:
             (50, 0.3, {3: (0, 0), 6: (0.1, 0.2), 20: (40.0, 0.1), 1: (30.0, 0.1)}),
         )
     ]
-    found = [number(_call(answer, **case), "the result") for case in cases]
+    found = [number(call_intact(answer, **case), "the result") for case in cases]
     if not _is_right(found, cases, _smallest(), _CHOICES):
         for value, case in zip(found, cases, strict=True):
             _expect_choice(value, **case)
@@ -674,7 +646,7 @@ def _loss_of(answer: Any, x: Tensor, sigma: float, generator: torch.Generator) -
         seen.append(noisy.detach().clone())
         return scale * noisy + 0.1
 
-    loss = _call(answer, denoise=denoise, x=x, sigma=sigma, generator=generator)
+    loss = call_intact(answer, denoise=denoise, x=x, sigma=sigma, generator=generator)
     expect(seen, "denoise is never called. The loss is about what it makes of the noisy examples.")
     expect(scale.grad is None, "your code calls backward. Return the losses; what trains on them does that.")
     if all(torch.equal(seen[0], again) for again in seen):
@@ -975,9 +947,9 @@ def _denoise_gaussian(answer: Any) -> str:
             "noise_variance": torch.tensor([0.5, 0.7]),
         },
     ]
-    found = [tensor(_call(answer, **case), name="the result") for case in cases]
+    found = [tensor(call_intact(answer, **case), name="the result") for case in cases]
     expect(
-        is_close(found[0], tensor(_call(answer, **cases[0]), name="the result")),
+        is_close(found[0], tensor(call_intact(answer, **cases[0]), name="the result")),
         "your function gives other values at each call. The expectation is asked for, and not a draw.",
     )
 

@@ -10,22 +10,19 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from gm_lib.exercises.core import Wrong, call, describe, exercise, expect, expect_close, is_close, tensor
+from gm_lib.exercises.core import (
+    Wrong,
+    call,
+    call_intact,
+    describe,
+    exercise,
+    expect,
+    expect_close,
+    is_close,
+    tensor,
+)
 
 _LOG_2PI = math.log(2 * math.pi)
-
-
-def _ask(answer: Any, **arguments: Any) -> Any:
-    """Return ``call(answer, ...)`` with the arguments in their order.
-
-    Raises ``Wrong`` too when a tensor was changed where ``call`` cannot see it, through .data or .numpy().
-    """
-    before = {name: value.clone() for name, value in arguments.items() if isinstance(value, Tensor)}
-    result = call(answer, *arguments.values())
-    for name, value in before.items():
-        if not torch.equal(arguments[name], value):
-            raise Wrong(f"your code changes its argument {name} in place. Make a new tensor instead.")
-    return result
 
 
 def _is_finite(value: Any) -> bool:
@@ -121,7 +118,7 @@ _ELBO_ARGUMENTS = ("x", "w", "noise_variance", "mean", "variance")
 def _elbo_1d(answer: Any) -> str:
     calls, results = (_gaussian_rows(), _gaussian_grid()), []
     for given in calls:
-        found = tensor(_ask(answer, **given), name="the ELBO")
+        found = tensor(call_intact(answer, **given), name="the ELBO")
         if found.numel() == 1:
             raise Wrong("this is one number for all examples. Keep them apart: no sum, no mean over them.")
         if not is_close(found, call(answer, *given.values()), rtol=1e-6, atol=1e-6):
@@ -285,7 +282,7 @@ def _expect_extreme_elbo(answer: Any) -> None:
     columns = torch.tensor(rows, dtype=torch.float64).unbind(1)
     given = dict(zip(_ELBO_ARGUMENTS, (column.clone() for column in columns), strict=True))
     right, _ = _elbo(**given)
-    result = _ask(answer, **given)
+    result = call_intact(answer, **given)
     found = tensor(result, shape=right.shape, name="the ELBO")
     close = [is_close(a, b) for a, b in zip(found, right, strict=True)]
     if close[0] and not (close[1] and close[3]):
@@ -314,7 +311,7 @@ def _expect_extreme_elbo(answer: Any) -> None:
 )
 def _diagonal_gap(answer: Any) -> str:
     precisions = [_precision(3).float(), _precision(5)]
-    results = [_one_gap(_ask(answer, precision=precision)) for precision in precisions]
+    results = [_one_gap(call_intact(answer, precision=precision)) for precision in precisions]
     wanted = [_gap(precision) for precision in precisions]
     _refuse_known_mistakes(results, wanted, rtol=1e-3)
     for found, (right, _), precision in zip(results, wanted, precisions, strict=True):
@@ -325,7 +322,7 @@ def _diagonal_gap(answer: Any) -> str:
         ("(which stays when all of Λ is multiplied by 0.01)", 0.01 * _precision(6)),
     )
     for name, precision in cases:
-        found = _one_gap(_ask(answer, precision=precision))
+        found = _one_gap(call_intact(answer, precision=precision))
         _expect_gap(found, _gap(precision)[0], name, atol=1e-4)
     _expect_gap_in_many_dimensions(answer)
     return "It is 0 only where the precision is diagonal. No training of an encoder makes it smaller."
@@ -353,7 +350,7 @@ def _expect_gap_in_many_dimensions(answer: Any) -> None:
     for size in (1e-4, 1e3):
         precision = size * (2 * torch.eye(120, dtype=torch.float64) + _precision(120))
         right = _gap(precision)[0]
-        result = _ask(answer, precision=precision)
+        result = call_intact(answer, precision=precision)
         if not _is_finite(result):
             raise Wrong(
                 f"right in few dimensions. In 120, with entries near {size:g}, the determinant is "
@@ -498,7 +495,7 @@ class _Guess:
 def _draws_and_result(answer: Any, given: _Guess, k: int, seed: int = 5) -> tuple[Tensor, Any]:
     """Return the draws (k, n, d) that the answer made, and what it returned."""
     generator = torch.Generator().manual_seed(seed)
-    result = _ask(
+    result = call_intact(
         answer,
         mean=given.mean,
         log_var=given.log_var,
@@ -722,7 +719,7 @@ def _log_aggregated(answer: Any) -> str:
     for m, n, d in ((6, 6, 3), (5, 9, 2)):
         mean, std = 1.2 * torch.randn(n, d), 0.6 + 1.3 * torch.rand(n, d)
         z = 1.5 * torch.randn(m, d)
-        found = tensor(_ask(answer, z=z, mean=mean, std=std), name="log q(z)")
+        found = tensor(call_intact(answer, z=z, mean=mean, std=std), name="log q(z)")
         if found.dim() == 0:
             raise Wrong("this is one number for all codes. Keep them apart: shape (m,).")
         if tuple(found.shape) == (m, n):
@@ -827,7 +824,7 @@ def _expect_far_codes(answer: Any) -> None:
     std = torch.tensor([[1.0, 0.8], [0.7, 1.2], [1.0, 0.6], [1.4, 1.0], [0.9, 1.1]], dtype=double)
     z = torch.tensor([[0.3, 0.1], [90.0, 1.0], [170.0, -80.0], [5000.0, 5000.0], [0.2, 2000.5]], dtype=double)
     right, _ = _aggregated(z, mean, std)
-    result = _ask(answer, z=z, mean=mean, std=std)
+    result = call_intact(answer, z=z, mean=mean, std=std)
     if not _is_finite(result):
         raise Wrong(
             "right near the encoders. Far from them every density rounds to zero before its logarithm is "
@@ -850,7 +847,7 @@ def _expect_high_densities(answer: Any) -> None:
     mean = torch.randn(n, d, dtype=torch.float64)
     std = torch.tensor([[0.01], [0.02], [0.3], [1.0]], dtype=torch.float64).expand(n, d).clone()
     z = mean[[0, 1, 2]] + std[[0, 1, 2]] * torch.randn(3, d, dtype=torch.float64)
-    result = _ask(answer, z=z, mean=mean, std=std)
+    result = call_intact(answer, z=z, mean=mean, std=std)
     if not _is_finite(result):
         raise Wrong(
             "right in few dimensions. In 256 the density of a narrow Gaussian is larger than the largest "
