@@ -8,8 +8,10 @@ is done. What a chapter wrote on stderr, the warnings of packages, is shown; wit
 import argparse
 import json
 import multiprocessing
+import os
 import re
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -20,6 +22,7 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from traitlets.config import Config
 
 import execution_cache
 from execution_cache import Chapter
@@ -168,6 +171,22 @@ def _run(chapters: list[Chapter], timeout: int, workers: int) -> Iterator[tuple[
 
 def execute(notebook: nbformat.NotebookNode, chapter: Path, timeout: int) -> Execution:
     """Execute one chapter in its own folder, in a new kernel."""
+    with tempfile.TemporaryDirectory(prefix="kernel-") as sockets:
+        return _execute(notebook, chapter, timeout, _reached_by(Path(sockets)))
+
+
+def _reached_by(sockets: Path) -> Config:
+    """Let a kernel be reached through sockets in a folder of its own.
+
+    Two kernels that start at once can be given the same port: it is chosen some time before the kernel binds it.
+    Windows has no such sockets in pyzmq, and stays with ports.
+    """
+    if os.name == "nt":
+        return Config()
+    return Config({"KernelManager": {"transport": "ipc", "connection_file": str(sockets / "kernel.json")}})
+
+
+def _execute(notebook: nbformat.NotebookNode, chapter: Path, timeout: int, reached_by: Config) -> Execution:
     at = {"index": -1}
 
     def remember(cell: nbformat.NotebookNode, cell_index: int) -> None:
@@ -177,6 +196,7 @@ def execute(notebook: nbformat.NotebookNode, chapter: Path, timeout: int) -> Exe
     with_record.cells = [*notebook.cells, nbformat.v4.new_code_cell(RECORD_CELL)]
     client = NotebookClient(
         with_record,
+        config=reached_by,
         timeout=timeout,
         store_widget_state=False,
         record_timing=False,  # times in a cell's metadata would change the key it is found by

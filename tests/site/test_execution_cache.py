@@ -60,6 +60,17 @@ def test_only_what_changed_is_executed_again_and_its_page_shows_it(copy: ToyBook
     assert "The area is 16" in copy.page("chapters/08_one")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="pyzmq has no ipc on Windows")
+def test_kernels_that_start_at_once_cannot_be_given_the_same_port(copy: ToyBook) -> None:
+    transport = "__import__('ipykernel').connect.get_connection_info(unpack=True)['transport']"
+    copy.edit("book/chapters/09_two.md", "gm_lib.answer + 41", f"print({transport}) or gm_lib.answer + 41")
+    assert copy.executed() == {"09_two"}
+    (two,) = (c for c in execution_cache.chapters(copy.root) if c.path.stem == "09_two")
+    _, bundle = two.executed()
+    printed = [o.get("text", "") for cell in bundle.nb.cells for o in cell.get("outputs", [])]
+    assert "ipc\n" in "".join(printed)
+
+
 def test_the_builder_stops_where_outputs_lack_and_executes_nothing(copy: ToyBook) -> None:
     copy.edit("gm_lib/shapes/square.py", "9", "16")
     result = copy.build()
