@@ -81,7 +81,7 @@ class Chapter:
 
     @property
     def number(self) -> int:
-        """Return the number that the file's name begins with."""
+        """Return the number that the file's name begins with. An appendix has none, and no exercises."""
         return int(self.path.name[:2])
 
     def imports(self) -> str:
@@ -101,8 +101,8 @@ class Chapter:
 
 
 def chapter_paths(root: Path = ROOT) -> list[Path]:
-    """Return the chapters' files in the order of their numbers."""
-    return sorted((root / "book" / "chapters").glob("[0-9][0-9]_*.md"))
+    """Return the files of the chapters, ``07_elbo.md``, then of the appendices, ``A1_mathematics.md``."""
+    return sorted((root / "book" / "chapters").glob("[0-9A][0-9]_*.md"))
 
 
 def read(path: Path) -> Chapter:

@@ -22,7 +22,6 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-from traitlets.config import Config
 
 import execution_cache
 from execution_cache import Chapter
@@ -172,21 +171,10 @@ def _run(chapters: list[Chapter], timeout: int, workers: int) -> Iterator[tuple[
 def execute(notebook: nbformat.NotebookNode, chapter: Path, timeout: int) -> Execution:
     """Execute one chapter in its own folder, in a new kernel."""
     with tempfile.TemporaryDirectory(prefix="kernel-") as sockets:
-        return _execute(notebook, chapter, timeout, _reached_by(Path(sockets)))
+        return _execute(notebook, chapter, timeout, Path(sockets))
 
 
-def _reached_by(sockets: Path) -> Config:
-    """Let a kernel be reached through sockets in a folder of its own.
-
-    Two kernels that start at once can be given the same port: it is chosen some time before the kernel binds it.
-    Windows has no such sockets in pyzmq, and stays with ports.
-    """
-    if os.name == "nt":
-        return Config()
-    return Config({"KernelManager": {"transport": "ipc", "connection_file": str(sockets / "kernel.json")}})
-
-
-def _execute(notebook: nbformat.NotebookNode, chapter: Path, timeout: int, reached_by: Config) -> Execution:
+def _execute(notebook: nbformat.NotebookNode, chapter: Path, timeout: int, sockets: Path) -> Execution:
     at = {"index": -1}
 
     def remember(cell: nbformat.NotebookNode, cell_index: int) -> None:
@@ -196,7 +184,6 @@ def _execute(notebook: nbformat.NotebookNode, chapter: Path, timeout: int, reach
     with_record.cells = [*notebook.cells, nbformat.v4.new_code_cell(RECORD_CELL)]
     client = NotebookClient(
         with_record,
-        config=reached_by,
         timeout=timeout,
         store_widget_state=False,
         record_timing=False,  # times in a cell's metadata would change the key it is found by
@@ -204,6 +191,10 @@ def _execute(notebook: nbformat.NotebookNode, chapter: Path, timeout: int, reach
         resources={"metadata": {"path": str(chapter.parent)}},
         on_cell_execute=remember,
     )
+    kernel = client.create_kernel_manager()
+    if os.name != "nt":  # pyzmq has no such sockets on Windows
+        # By sockets in a folder of its own: two kernels that start at once can be given the same port.
+        kernel.transport, kernel.connection_file = "ipc", str(sockets / "kernel.json")
     started = time.perf_counter()
     error, record = None, {}
     try:

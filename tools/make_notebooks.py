@@ -276,7 +276,7 @@ def write(root: Path = ROOT) -> list[str]:
 
 
 def _leftovers(root: Path, notebooks: dict[Path, str]) -> list[Path]:
-    return sorted(set((root / "notebooks").glob("[0-9][0-9]_*.ipynb")) - set(notebooks))
+    return sorted(set((root / "notebooks").glob("[0-9A][0-9]_*.ipynb")) - set(notebooks))
 
 
 def _first_difference(old: str, new: str) -> str:

@@ -14,7 +14,8 @@ WORDS_A_MINUTE = 150
 MINUTES = {"formula in the text": 0.1, "displayed formula": 1.0, "line of code": 0.1, "figure": 1.0}
 
 STATED = re.compile(
-    r"\*\*Time:\*\*\s+(?P<reading>\d+)\s+minutes\s+to\s+read,\s+(?P<exercises>\d+)\s+for\s+the\s+exercises;"
+    r"\*\*Time:\*\*\s+(?P<reading>\d+)\s+minutes\s+to\s+read"
+    r"(?:,\s+(?P<exercises>\d+)\s+for\s+the\s+exercises)?;"
 )
 
 _FOLDED = {"imports", "hide-input", "exercise", "proof"}
@@ -51,8 +52,9 @@ def misstated(chapter: Chapter) -> str | None:
     reading, exercises = reading_minutes(chapter), exercise_minutes(chapter)
     match = STATED.search(chapter.cells[0].source if chapter.cells else "")
     if match and all(
-        abs(int(match[name]) - counted) <= max(5, counted / 10)
+        abs(int(match[name] or 0) - counted) <= max(5, counted / 10)
         for name, counted in (("reading", reading), ("exercises", exercises))
     ):
         return None
-    return f"**Time:** {reading} minutes to read, {exercises} for the exercises; "
+    for_exercises = f", {exercises} for the exercises" if exercises else ""
+    return f"**Time:** {reading} minutes to read{for_exercises}; "

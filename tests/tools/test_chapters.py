@@ -27,9 +27,10 @@ def after_first_check(code: str) -> tuple[str, str]:
     return end, f"{end}\n```{{code-cell}} ipython3\n{code}\n```\n"
 
 
-def test_the_chapters_come_in_the_order_of_their_numbers(course):
+def test_the_chapters_come_in_the_order_of_their_numbers_and_then_the_appendices(course):
     (course / "book/chapters/notes.md").write_text("# no chapter\n")
-    assert [path.name for path in chapter_paths(course)] == ["07_toy.md", "08_next.md"]
+    (course / "book/chapters/A1_words.md").write_text("# A1 · Words\n")
+    assert [path.name for path in chapter_paths(course)] == ["07_toy.md", "08_next.md", "A1_words.md"]
 
 
 def test_a_chapter_tells_its_exercises_with_what_is_given_for_them(course):
