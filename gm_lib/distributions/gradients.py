@@ -37,21 +37,22 @@ def score_function_gradient(cost: Cost, distribution: Family, theta: Tensor, *, 
     law = distribution(copies)
     with torch.no_grad():
         z = law.sample()
-        bills = _bills(cost, z, n)
+        costs = _costs(cost, z, n)
     log_p = law.log_prob(z).reshape(n, -1).sum(dim=1)
     if not log_p.requires_grad:
         raise ValueError(
             "the log-probability does not depend on theta: build the distribution from its argument."
         )
     (score,) = torch.autograd.grad(log_p.sum(), copies)
-    return bills.reshape(n, *[1] * theta.dim()) * score
+    return costs.reshape(n, *[1] * theta.dim()) * score
 
 
 @torch.enable_grad()
 def pathwise_gradient(cost: Cost, distribution: Family, theta: Tensor, *, n: int) -> Tensor:
     """Per-draw estimates d cost(z(theta, noise)) / d theta of ∇ E[cost(z)], for n draws of the noise.
 
-    Unbiased when `cost` is continuous (kinks are allowed, jumps are not). Arguments and result as in
+    Unbiased when `cost` is Lipschitz continuous, as every continuous cost made of finitely many smooth pieces
+    with bounded slopes is: kinks are allowed, jumps are not. Arguments and result as in
     `score_function_gradient`, but autograd must be able to follow `cost`.
 
     Raises ValueError when n is below 1, the distribution has no `rsample`, `cost` returns another shape,
@@ -66,13 +67,13 @@ def pathwise_gradient(cost: Cost, distribution: Family, theta: Tensor, *, n: int
             f"{type(law).__name__} has no rsample: its draws carry no gradient back to their parameters. "
             "Use score_function_gradient, or relax the distribution."
         )
-    bills = _bills(cost, law.rsample(), n)
-    if not bills.requires_grad:
+    costs = _costs(cost, law.rsample(), n)
+    if not costs.requires_grad:
         raise ValueError(
             "no gradient flows from the cost back to theta (a comparison, a rounding or a detach stands in "
             "between): the pathwise gradient would be zero whatever the truth. Use score_function_gradient."
         )
-    (gradient,) = torch.autograd.grad(bills.sum(), copies)
+    (gradient,) = torch.autograd.grad(costs.sum(), copies)
     return gradient
 
 
@@ -117,11 +118,11 @@ def _one_copy_per_draw(theta: Tensor, n: int) -> Tensor:
     return theta.detach().expand(n, *theta.shape).clone().requires_grad_()
 
 
-def _bills(cost: Cost, z: Tensor, n: int) -> Tensor:
-    bills = cost(z)
-    if bills.shape != (n,):
+def _costs(cost: Cost, z: Tensor, n: int) -> Tensor:
+    costs = cost(z)
+    if costs.shape != (n,):
         raise ValueError(
             f"cost must return one number per draw, shape ({n},), for draws of shape {tuple(z.shape)}; "
-            f"it returned shape {tuple(bills.shape)}. Sum over a draw's own components, not over draws."
+            f"it returned shape {tuple(costs.shape)}. Sum over a draw's own components, not over draws."
         )
-    return bills
+    return costs
