@@ -258,7 +258,7 @@ def _covering_gaussian(answer: Any) -> str:
             "is one of its components.": pair(mu, (w**2 * s**2).sum().sqrt()),
         },
     )
-    return "The variance within plus the variance between."
+    return "It has the mean and the variance of the whole mixture."
 
 
 # 3.5
@@ -305,7 +305,7 @@ def _forward(answer: Any) -> str:
     for name in _FORWARD:
         if name not in names:
             raise Wrong(f"{name!r} is missing: {_FORWARD[name]}")
-    return "Forward averages over p, reverse over q."
+    return "For each of them it matters over whose draws the average runs."
 
 
 # 3.6
@@ -335,22 +335,22 @@ def _judges_bound(answer: Any) -> str:
         right,
         name="the bound",
         mistakes={
-            "log 2 is missing: a judge who only guesses proves nothing, and her bound is 0, not "
+            "log 2 is missing: a discriminator that only guesses proves nothing, and its bound is 0, not "
             "-log 2.": right - log2,
             "this is twice the bound: the two means are halved, for each side has half of the draws.": 2
             * right,
             "the halves are missing: 2 log 2 would have to go with that.": log2 + on_p + on_q,
-            "this is half the judge's loss: turn its sign, and add log 2.": -(on_p + on_q) / 2,
-            "this is the judge's loss: turn its sign, halve it and add log 2.": -(on_p + on_q),
+            "this is half the discriminator's loss: turn its sign, and add log 2.": -(on_p + on_q) / 2,
+            "this is the discriminator's loss: turn its sign, halve it and add log 2.": -(on_p + on_q),
             "the value of the game, log D on p plus log(1 - D) on q, is 2 JS - 2 log 2 at best. Halve it and "
             "add log 2.": on_p + on_q,
             "p and q are exchanged: the logits at draws from p should be large.": (
                 log2 + (logsigmoid(-a).mean() + logsigmoid(b).mean()) / 2
             ),
-            "both sides use log sigmoid(t). On draws from q she is paid for log(1 - sigmoid(t)).": (
+            "both sides use log sigmoid(t). On draws from q it is log(1 - sigmoid(t)) that counts.": (
                 log2 + (on_p + logsigmoid(b).mean()) / 2
             ),
-            "these are the probabilities. She is paid their logarithms.": (
+            "these are the probabilities. It is their logarithms that count.": (
                 log2 + (a.sigmoid().mean() + (-b).sigmoid().mean()) / 2
             ),
             "the mean runs over all draws together. Each side has a mean of its own.": log2
@@ -364,11 +364,11 @@ def _judges_bound(answer: Any) -> str:
     value = number(result, "the bound", finite=False)
     expect(
         is_close(value, log2 - 200.0),
-        "right for moderate logits, wrong for large ones: a judge who is sure (logits of ∓200) and wrong "
-        f"earns log 2 - 200, and yours earns {value:.4g}. log(sigmoid(t)) runs out of digits; a small "
+        "right for moderate logits, wrong for large ones: a discriminator that is sure (logits of ∓200) "
+        f"and wrong has log 2 - 200, and yours has {value:.4g}. log(sigmoid(t)) runs out of digits; a small "
         "constant inside only hides it.",
     )
-    return "At most JS(p, q) in expectation, whoever the judge is."
+    return "At most JS(p, q) in expectation, whatever the discriminator."
 
 
 # 3.7
@@ -429,7 +429,7 @@ def _carried(answer: Any) -> str:
         name="the distance from (-1, 1) to (-3, 3)",
         mistakes={"ways to the left and to the right cancel: take absolute values before the mean.": 0.0},
     )
-    return "Sorted, paired, and averaged."
+    return "No plan carries less far."
 
 
 # 3.8

@@ -17,19 +17,19 @@ from gm_lib.exercises.core import call, exercise, expect, expect_close, is_close
     "4.1",
     "How many draws",
     hints=(
-        "The standard error is the standard deviation of one bill over √n. Which of the two does the pilot "
+        "The standard error is the standard deviation of one cost over √n. Which of the two does the pilot "
         "tell you?",
         "Solve sd / √n = target for n.",
-        "n = (sd / target)², rounded up, with sd = bills.std().",
+        "n = (sd / target)², rounded up, with sd = costs.std().",
     ),
 )
 def _draws_needed(answer: Any) -> str:
-    bills = torch.tensor([2.0, 5.0, 3.0, 9.0, 1.0, 4.0, 4.0, 8.0])
-    sd = bills.std().item()
+    costs = torch.tensor([2.0, 5.0, 3.0, 9.0, 1.0, 4.0, 4.0, 8.0])
+    sd = costs.std().item()
     for target in (0.5, 0.07):
-        found = number(call(answer, bills, target), "the number of draws")
+        found = number(call(answer, costs, target), "the number of draws")
         exact = (sd / target) ** 2
-        biased = (bills.std(correction=0).item() / target) ** 2
+        biased = (costs.std(correction=0).item() / target) ** 2
         right = {math.ceil(exact), math.ceil(biased)}
         if found in right:
             continue
@@ -42,14 +42,14 @@ def _draws_needed(answer: Any) -> str:
                 math.ceil(sd**2 / target),
                 sd**2 / target,
             },
-            "you put the pilot's standard error where the standard deviation of one bill belongs.": {
-                math.ceil(exact / len(bills)),
-                exact / len(bills),
+            "you put the pilot's standard error where the standard deviation of one cost belongs.": {
+                math.ceil(exact / len(costs)),
+                exact / len(costs),
             },
             "these are the draws that are still missing. The task asks for how many in all.": {
-                n - len(bills) for n in right
+                n - len(costs) for n in right
             },
-            "you counted the variance twice: bills.var() is the square already.": {
+            "you counted the variance twice: costs.var() is the square already.": {
                 math.ceil((sd**2 / target) ** 2)
             },
             "rounded down, the error is a little larger than the target. Round up.": {math.floor(exact)},
@@ -71,7 +71,7 @@ def _cube(z: Tensor) -> Tensor:
     hints=(
         "z comes to places where q is large too often. Should such draws count more or less?",
         "The weight is p/q. torch distributions give the logarithm of their density: log_prob.",
-        "bill(z) * exp(p.log_prob(z) - q.log_prob(z)), and no mean.",
+        "cost(z) * exp(p.log_prob(z) - q.log_prob(z)), and no mean.",
     ),
 )
 def _importance_values(answer: Any) -> str:
@@ -87,17 +87,20 @@ def _importance_values(answer: Any) -> str:
     expect(is_close(found, again), "your values change from call to call: use the draws z that are given.")
     mistakes = {
         "you weigh with q/p. A place that q visits too often must count less: p/q.": f / w,
-        "this is the bill times the logarithm of the weight. Take the exponential of the difference.": f
+        "this is the cost times the logarithm of the weight. Take the exponential of the difference.": f
         * log_w,
-        "these are the weights alone: the bill is missing.": w,
-        "these are the bills alone: nothing corrects for drawing from q.": f,
+        "these are the weights alone: the cost is missing.": w,
+        "these are the costs alone: nothing corrects for drawing from q.": f,
+        "you weigh z itself. Call the function cost on it: the task has w(z) · cost(z).": z * w,
+        "you use the cost of the text, 1 for z > 5. Call the function cost that is handed to you.": (z > 5)
+        * w,
         "you normalized the weights. Both densities are complete here: the weights need no dividing.": f
         * log_w.softmax(0)
         * len(z),
         "the weights add up to one in your answer, so that a mean over draws is too small by a factor of n, "
         "and self-normalized as well. Use p/q as it is.": f * log_w.softmax(0),
         "you multiply by p alone. The draws come from q: divide by its density.": f * p.log_prob(z).exp(),
-        "the weight belongs outside the bill: w(z) f(z), not f(w(z) z).": _cube(w * z),
+        "the weight belongs outside the cost: w(z) f(z), not f(w(z) z).": _cube(w * z),
         "a ratio of logarithms is not the logarithm of a ratio: exp(log p - log q).": f
         * p.log_prob(z)
         / q.log_prob(z),
@@ -117,40 +120,40 @@ def _importance_values(answer: Any) -> str:
     "The true effective share of a normal proposal",
     hints=(
         "Write p²/q as one exponential. Its exponent is -a z²/2: what is a?",
-        "a = 2 - 1/s². If a is not positive, the integral is infinite. Else put it into the reminder.",
-        "E[w²] = s/√(2π) · √(2π/a) = s/√(2 - 1/s²). The share is 1 over that, √(2s² - 1)/s², and 0 if "
-        "2s² ≤ 1.",
+        "a = 2 - 1/σ². If a is not positive, the integral is infinite. Else put it into the reminder.",
+        "E[w²] = σ/√(2π) · √(2π/a) = σ/√(2 - 1/σ²). The share is 1 over that, √(2σ² - 1)/σ², and 0 if "
+        "2σ² ≤ 1.",
     ),
 )
 def _effective_share(answer: Any) -> str:
     wide = torch.tensor([0.75, 0.9, 1.0, 1.6, 3.0], dtype=torch.float64)
-    found = [number(call(answer, s), f"the share at s = {s:g}") for s in wide.tolist()]
+    found = [number(call(answer, s), f"the share at σ = {s:g}") for s in wide.tolist()]
     right = (2 * wide**2 - 1).sqrt() / wide**2
     mistakes = {
         "this is E[w²]. The share is 1 over it.": 1 / right,
         "this is the square of the share. Is the root of a lost?": right**2,
         "the root of 2π/a is forgotten, or taken of the wrong thing: ∫exp(-az²/2)dz = √(2π/a).": 1
         / (wide / (2 - 1 / wide**2)),
-        "the factor s of the weights is missing: w = s·exp(…), and q has 1/s in front.": (
+        "the factor σ of the weights is missing: w = σ·exp(…), and q has 1/σ in front.": (
             2 - 1 / wide**2
         ).sqrt(),
-        "w has the factor s, w² has s², and q has 1/s: together s, not s².": (2 - 1 / wide**2).sqrt()
+        "w has the factor σ, w² has σ², and q has 1/σ: together σ, not σ².": (2 - 1 / wide**2).sqrt()
         / wide**2,
-        "s and 1/s are exchanged: the proposal has the width s, the target 1.": (2 / wide**2 - 1)
+        "σ and 1/σ are exchanged: the proposal has the width σ, the target 1.": (2 / wide**2 - 1)
         .clamp(min=0)
         .sqrt()
         * wide**2,
     }
-    expect_close(torch.tensor(found), right, name="the share at s = 0.75, 0.9, 1, 1.6, 3", mistakes=mistakes)
+    expect_close(torch.tensor(found), right, name="the share at σ = 0.75, 0.9, 1, 1.6, 3", mistakes=mistakes)
     for s in (0.3, 0.5, 0.7):
         share = call(answer, s)
-        narrow = f"at s = {s} the integral of p²/q is infinite (2 - 1/s² is negative), and the share is 0"
+        narrow = f"at σ = {s} the integral of p²/q is infinite (2 - 1/σ² is negative), and the share is 0"
         if isinstance(share, complex):
             share = math.nan
         value = float(share)
         expect(not math.isnan(value), f"{narrow}. Your formula takes the root of a negative number there.")
         expect(value == 0, f"{narrow}; yours is {value:.3g}.")
-    return "Below s = 1/√2 no number of draws has a finite variance."
+    return "A narrower proposal than that has no finite variance, however many draws you make."
 
 
 @exercise(
@@ -193,6 +196,23 @@ def _ess_from_logs(answer: Any) -> str:
         )
         # float32 at 1000 is exact to 1e-4 only
         expect_close(far, right, name=f"the ESS near log w = {shift:g}", rtol=2e-3)
+    apart = log_w + torch.tensor([-1500.0, -500.0, 0.0])
+    far = torch.as_tensor(call(answer, apart))
+    expect(
+        bool(torch.isfinite(far).all()),
+        "with images whose log-weights lie near -1500, -500 and 0 your result is "
+        f"{[round(v, 2) for v in far.flatten().tolist()]}: what you take out of the logarithms suits one "
+        "image only. Take the largest of each column out of that column.",
+    )
+    expect_close(far, right, name="the ESS of images with log-weights near -1500, -500 and 0", rtol=2e-3)
+    for lonely in ([0.0, -1000.0, -1000.0], [-1000.0, 0.0, -1000.0], [0.0, -2000.0, 0.0]):
+        far = torch.as_tensor(call(answer, torch.tensor(lonely)[:, None]))
+        expect(
+            bool(torch.isfinite(far).all()),
+            f"with the log-weights {lonely} your result is {far.flatten()[0].item()}: what you take out is "
+            "not the largest of them, and the exponential of the rest overflows.",
+        )
+        expect_close(far, torch.tensor([float(lonely.count(0.0))]), name=f"the ESS of log-weights {lonely}")
     return "A common factor of all weights, however small, makes no difference."
 
 
@@ -216,6 +236,9 @@ def _less_biased(answer: Any) -> str:
         share = effective_sample_size(log_w) / k
         mistakes = {
             "this is the log of the mean weight: the correction is missing.": plain,
+            "this is the correction alone: add it to the log of the mean weight.": bias,
+            "E[w²]/E[w]² is k/ESS, not 1/ESS: both expectations are means over the k weights.": plain
+            + (share.reciprocal() / k - 1) / (2 * k),
             "you subtract the correction. log Ẑ is too low: add it.": plain - bias,
             "twice too much: the bias has a factor ½.": plain + 2 * bias,
             "the bias shrinks with k: divide by k too.": plain + k * bias,
@@ -239,7 +262,7 @@ def _less_biased(answer: Any) -> str:
         "Var(w)/Z² does not change when all weights get a common factor: take the largest out first.",
     )
     expect_close(far, found - 2000.0, name="the result near log w = -2000")
-    return "The bias is ½(1/ESS - 1/k): another thing the ESS is good for."
+    return "Another thing that the ESS is good for: it knows the bias of a logarithm."
 
 
 @exercise(
@@ -248,7 +271,7 @@ def _less_biased(answer: Any) -> str:
     hints=(
         "You need the derivative of log p by the rate, not by z.",
         "log p = -λ + z log λ - log z!. Which of the terms contain λ?",
-        "The score is z/λ - 1. Multiply the bill with it.",
+        "The score is z/λ - 1. Multiply the cost with it.",
     ),
 )
 def _poisson_slope(answer: Any) -> str:
@@ -259,14 +282,17 @@ def _poisson_slope(answer: Any) -> str:
     p = (-rate + z * math.log(rate) - (z + 1).lgamma()).exp()
     expect(found.dim() > 0, "one estimate per draw is asked for, shape (n,), not their mean.")
     mistakes = {
-        "this is the score alone, whose mean is zero: the bill is missing.": score,
+        "this is the score alone, whose mean is zero: the cost is missing.": score,
         "the score has its sign turned round: at a count above the rate, a larger rate makes it likelier.": -f
         * score,
         "the -1 is missing: e^{-λ} depends on λ too.": f * z / rate,
         "the derivative of z log λ is z/λ. This is z - λ, the score by log λ.": f * (z - rate),
         "this is the derivative of p, not of log p: the draws bring p themselves.": f * p * score,
         "log λ stays as it is in your answer: its derivative is 1/λ.": f * (z * math.log(rate) - 1),
-        "this is the bill times log p. The score is its derivative by the rate.": f * p.log(),
+        "this is the cost times log p. The score is its derivative by the rate.": f * p.log(),
+        "this is the cost times the part of log p with λ. The score is its derivative by λ.": f
+        * (z * math.log(rate) - rate),
+        "you multiply the score by z itself. Call the function cost on z.": z * score,
     }
     expect_close(found, f * score, name="the estimates", mistakes=mistakes)
     expect_close(call(answer, _cube, z, 0.5), f * (z / 0.5 - 1), name="at the rate 0.5 the estimates")
@@ -277,34 +303,34 @@ def _poisson_slope(answer: Any) -> str:
     "4.7",
     "A baseline that leaves one out",
     hints=(
-        "Take the sum over all bills, and then what away from it, for draw i?",
-        "The others are n - 1. bills.sum() - bills is a whole vector of sums over the others.",
-        "(bills - (bills.sum() - bills)/(n - 1))[:, None] * score.",
+        "Take the sum over all costs, and then what away from it, for draw i?",
+        "The others are n - 1. costs.sum() - costs is a whole vector of sums over the others.",
+        "(costs - (costs.sum() - costs)/(n - 1))[:, None] * score.",
     ),
 )
 def _leave_one_out(answer: Any) -> str:
-    bills, score = torch.tensor([1.0, 4.0, -2.0, 10.0]), torch.randn(4, 3)
-    found = tensor(call(answer, bills, score), name="the result")
+    costs, score = torch.tensor([1.0, 4.0, -2.0, 10.0]), torch.randn(4, 3)
+    found = tensor(call(answer, costs, score), name="the result")
     expect(
         tuple(found.shape) == (4, 3),
         "one estimate for each draw and component is asked for, shape (4, 3); yours has "
         f"{tuple(found.shape)}.",
     )
-    others = (bills.sum() - bills) / 3
+    others = (costs.sum() - costs) / 3
 
     def with_baseline(baseline: Any) -> Tensor:
-        return (bills - baseline)[:, None] * score
+        return (costs - baseline)[:, None] * score
 
     mistakes = {
-        "your baseline contains the draw's own bill, which shrinks the gradient by one part in n. Leave it "
-        "out.": with_baseline(bills.mean()),
-        "no baseline at all: the bills are as they were.": with_baseline(0.0),
-        "the others are n - 1: you divide their sum by n.": with_baseline((bills.sum() - bills) / 4),
-        "you divide by n - 1, and the draw's own bill is in the sum.": with_baseline(bills.sum() / 3),
-        "the sum of the others is not their mean: divide by n - 1.": with_baseline(bills.sum() - bills),
-        "the sign is turned round: the bill minus the baseline.": -with_baseline(others),
+        "your baseline contains the draw's own cost, which shrinks the gradient by one part in n. Leave it "
+        "out.": with_baseline(costs.mean()),
+        "no baseline at all: the costs are as they were.": with_baseline(0.0),
+        "the others are n - 1: you divide their sum by n.": with_baseline((costs.sum() - costs) / 4),
+        "you divide by n - 1, and the draw's own cost is in the sum.": with_baseline(costs.sum() / 3),
+        "the sum of the others is not their mean: divide by n - 1.": with_baseline(costs.sum() - costs),
+        "the sign is turned round: the cost minus the baseline.": -with_baseline(others),
         "you add the baseline. It has to be subtracted.": with_baseline(-others),
-        "these are the baselines times the score. The bill itself is missing.": others[:, None] * score,
+        "these are the baselines times the score. The cost itself is missing.": others[:, None] * score,
     }
     expect_close(found, with_baseline(others), name="the estimates", mistakes=mistakes)
     two, score = torch.tensor([3.0, 5.0]), torch.tensor([[1.0], [2.0]])
@@ -327,13 +353,21 @@ def _with_control(answer: Any) -> str:
     found = tensor(call(answer, values, control, 2.0), name="the result")
     expect(found.dim() > 0, "one value per draw is asked for, shape (n,), not their mean.")
     right = control_variate(values, control, 2.0)
-    deviation = control - control.mean()
+    deviation, known = control - control.mean(), control - 2.0
     cov, var = (deviation * (values - values.mean())).mean(), (deviation**2).mean()
     slack = {"rtol": 1e-6, "atol": 1e-6}
 
     def less(c: Any, centre: Any = 2.0) -> Tensor:
         return values - c * (control - centre)
 
+    # E[control - expectation] = 0, so these estimate the same c from the known mean.
+    for_the_known_mean = [
+        (values * known).mean() / (known**2).mean(),
+        cov / (known**2).mean(),
+        (values * known).mean() / var,
+    ]
+    if any(is_close(found, less(c), **slack) for c in for_the_known_mean):
+        return "What is left is 1 - ρ² of the variance."
     mistakes = {
         "you add the control's part. With the sign of c as it is, it has to be subtracted.": less(-cov / var),
         "you divide by the variance of the values. The control's is needed.": less(

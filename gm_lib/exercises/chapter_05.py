@@ -265,7 +265,8 @@ _M_STEP = ("weights", "means", "variances")
     "5.4",
     "The M-step",
     hints=(
-        "How many images does component k hold, fractions counted? Call it counts[k], a sum over the images.",
+        "For μ_k and σ_k² it is the log-likelihood of one normal in which image i counts r_ik times; for π, "
+        "a cross-entropy. How many images does component k hold, fractions counted? Call it counts[k].",
         "Each mean is a sum of r * x over the images divided by the component's counts, not by n. The "
         "variance is the same kind of average, of squared distances from the mean that was just found.",
         "counts = r.sum(0); means = (r * x[:, None]).sum(0) / counts; variances = (r * (x[:, None] - "
@@ -438,9 +439,10 @@ def _complete(answer: Any) -> str:
     "5.6",
     "The posterior of probabilistic PCA",
     hints=(
-        "Both formulas stand above. M = WᵀW + σ²I is a (d, d) matrix, and everything else is built of it.",
-        "For a single x the mean is M⁻¹Wᵀ(x - μ). x has a row for each image, so (x - mu) @ W has the rows "
-        "Wᵀ(x - μ), and M⁻¹ is symmetric.",
+        "Multiply out ‖x - μ - Wz‖². The precision, C⁻¹, is what stands between zᵀ and z: I + WᵀW/σ². With "
+        "M = WᵀW + σ²I that is M/σ².",
+        "So the covariance is σ²M⁻¹, and for a single x the mean is M⁻¹Wᵀ(x - μ). x has a row for each "
+        "image, so (x - mu) @ W has the rows Wᵀ(x - μ), and M⁻¹ is symmetric.",
         "M = W.T @ W + noise_variance * torch.eye(W.shape[1]); inverse = torch.linalg.inv(M); return "
         "(x - mu) @ W @ inverse, noise_variance * inverse",
     ),
@@ -581,7 +583,7 @@ def _fit_by_eigenvalues(answer: Any) -> str:
     excess, U = values[:2] - rest.mean(), vectors[:, :2]
 
     def explained(scale: Tensor, directions: Tensor = U) -> Tensor:
-        """W Wᵀ, which is all of W that the model's density knows: a rotation of its columns is as good."""
+        """W Wᵀ, which is all of W that the model's density knows: W R with a rotation R is as good."""
         return (directions * scale**2) @ directions.T
 
     expect_close(

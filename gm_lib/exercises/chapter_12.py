@@ -35,7 +35,7 @@ def _optimal(answer: Any) -> str:
         right,
         name="D",
         mistakes={
-            "this is the probability of being forged: a and b have changed places.": 1 - right,
+            "this is the probability of being generated, 1 - D: a and b have changed places.": 1 - right,
             "this is the logit of D, log p - log p_G. A probability is asked for: one function is missing.": (
                 log_p - log_q
             ),
@@ -46,7 +46,7 @@ def _optimal(answer: Any) -> str:
             "sigmoid of the ratio p / p_G: the logit of D is the logarithm of the ratio.": (
                 (log_p - log_q).exp().sigmoid()
             ),
-            "this is p by itself. The judge needs to know both densities.": log_p.exp(),
+            "this is p by itself. The discriminator needs to know both densities.": log_p.exp(),
         },
     )
     far = torch.tensor([-1000.0, -1000.0])
@@ -54,11 +54,11 @@ def _optimal(answer: Any) -> str:
     deep_right = torch.tensor([0.5, -2.0]).sigmoid()
     expect(
         is_close(deep, deep_right),
-        "right where the densities are ordinary numbers, but at e^-1000 both are rounded to zero, and 0/0 is "
-        "nothing. Do not leave the logarithms before the ratio is taken.",
+        "right where the densities are ordinary numbers, but at e^-1000 both are rounded to zero, and their "
+        "ratio is lost. Do not leave the logarithms before the ratio is taken.",
     )
     expect_close(tensor(deep, name="D far out"), deep_right, name="D far out")
-    return "The logit of the best judge is the log-ratio of the densities."
+    return "The logit of the best discriminator is the log-ratio of the densities."
 
 
 # 12.2
@@ -68,10 +68,10 @@ def _optimal(answer: Any) -> str:
     "12.2",
     "A bound on the Jensen–Shannon divergence",
     hints=(
-        "The mean over real samples of log D, plus the mean over forged ones of log(1 - D), estimates V. "
-        "How does V hang together with JS?",
-        "V = 2 JS - log 4 for the best judge, so JS = (V + log 4) / 2. And log D = logsigmoid(logit), "
-        "log(1 - D) = logsigmoid(-logit).",
+        "The mean over real samples of log D, plus the mean over generated ones of log(1 - D), estimates V. "
+        "What has V to do with JS?",
+        "V = 2 JS - log 4 for the best discriminator, so JS = (V + log 4) / 2. And log D is "
+        "logsigmoid(logit), log(1 - D) is logsigmoid(-logit).",
         "0.5 * (F.logsigmoid(real_logits).mean() + F.logsigmoid(-fake_logits).mean() + math.log(4)).",
     ),
 )
@@ -93,14 +93,18 @@ def _js_bound(answer: Any) -> str:
             "this is the value V itself. Solve V = 2 JS - log 4 for JS.": v,
             "the ½ is missing: V + log 4 is 2 JS.": v + log_4,
             "log 4 has to be halved too: V = 2 JS - log 4, and JS = (V + log 4) / 2.": v / 2 + log_4,
-            "the sign of log 4 is wrong: the value of a perfect forger is -log 4, and JS is then 0.": (
+            "the sign of log 4 is wrong: the value of a perfect generator is -log 4, and JS is then 0.": (
                 (v - log_4) / 2
             ),
-            "log 4 is missing: with a judge who tosses a coin, V = -log 4, the bound should be 0.": v / 2,
-            "the sign is wrong: this takes the judge's loss -V for V.": (log_4 - v) / 2,
+            "log 4 is missing: with a discriminator that always says ½, V = -log 4, and the bound is 0.": v
+            / 2,
+            "the sign is wrong: this takes the discriminator's loss -V for V.": (log_4 - v) / 2,
             "half of log 4 is log 2; you took log 2 for log 4.": (v + log_2) / 2,
-            "real and forged have changed places.": (reversed_v + log_4) / 2,
-            "log D for the forged ones too? The judge is paid log(1 - D) for them.": (passing_v + log_4) / 2,
+            "real and generated have changed places.": (reversed_v + log_4) / 2,
+            "log D for the generated ones too? The value has log(1 - D) for them.": (passing_v + log_4) / 2,
+            "these are sums over the samples. V is made of two means.": 200 * v + log_2,
+            "the sums over the samples are meant to be means: divide by n.": 400 * v + log_4,
+            "you divided by all 2n samples. Each of the two means has n.": v / 4 + log_2,
         },
     )
     found = number(call(answer, torch.full((3,), -200.0), torch.full((3,), -200.0)), finite=False)
@@ -118,7 +122,7 @@ def _js_bound(answer: Any) -> str:
 
 @exercise(
     "12.3",
-    "The forger's best answer",
+    "The generator's best answer",
     hints=(
         "Only the second sum of V contains q: Σ q_i log(1 - D_i). It is an average of five numbers, and you "
         "choose the weights.",
@@ -132,28 +136,31 @@ def _best_answer(answer: Any) -> str:
     found = tensor(call(answer, D), name="q")
     if found.ndim == 0:
         raise Wrong("this is one number. q is a distribution: a probability for each thing, shape (K,).")
+    expect(
+        found.shape != (5,),
+        "the check uses another number of things than five: take K from D, len(D). And q depends on D alone; "
+        "to copy the data's probabilities is not the best answer.",
+    )
     expect_close(
         tensor(found, shape=(6,), name="q"),
         torch.eye(6)[D.argmax()],
         name="q",
         mistakes={
-            "this puts everything on the thing that the judge trusts least. log(1 - D) is smallest where D "
-            "is largest.": torch.eye(6)[D.argmin()],
+            "this puts everything on the thing with the smallest D. log(1 - D) is smallest where D is "
+            "largest.": torch.eye(6)[D.argmin()],
             "this shares q out in proportion to D. Moving weight from a smaller D to the largest would "
             "lower V further.": D / D.sum(),
             "softmax shares q out. Moving weight from a smaller D to the largest would lower V further.": (
                 D.softmax(0)
             ),
-            "this is a forger that ignores the judge. Moving weight to the largest D would lower V.": (
+            "this ignores the discriminator. Moving weight to the largest D would lower V.": (
                 torch.full((6,), 1 / 6)
             ),
         },
     )
     other = torch.tensor([0.5, 0.1, 0.9, 0.2])
-    expect_close(
-        tensor(call(answer, other), shape=(4,), name="q for another judge"), torch.eye(4)[2], name="q"
-    )
-    tie = tensor(call(answer, torch.full((3,), 0.5)), shape=(3,), name="q when the judge says ½ to all")
+    expect_close(tensor(call(answer, other), shape=(4,), name="q for another D"), torch.eye(4)[2], name="q")
+    tie = tensor(call(answer, torch.full((3,), 0.5)), shape=(3,), name="q when D is ½ everywhere")
     expect(
         is_close(tie.sum(), 1.0) and bool((tie >= 0).all()),
         f"when several D are the largest, q has to be a distribution all the same; yours adds up to "
@@ -167,7 +174,7 @@ def _best_answer(answer: Any) -> str:
 
 @exercise(
     "12.4",
-    "How hard a forgery pulls",
+    "How hard a sample pulls",
     hints=(
         "With ℓ the logit, log(1 - D) = -softplus(ℓ) and -log D = softplus(-ℓ). The derivative of softplus "
         "is the sigmoid.",
@@ -188,8 +195,7 @@ def _pulls(answer: Any) -> str:
         raise Wrong("both are right, in the other order: first log(1 - D), then -log D.")
     if is_close(saturating, -right[0]) and is_close(other, -right[1]):
         raise Wrong(
-            "both signs are wrong. Both losses fall when the logit rises: the forger wants the judge to "
-            "believe."
+            "both signs are wrong. Both losses fall when the logit rises: the generator wants to pass."
         )
     expect_close(
         saturating,
@@ -212,7 +218,7 @@ def _pulls(answer: Any) -> str:
             "the second has the wrong sign: -log D falls when the logit rises.": 1 - D,
             "the second is a derivative by D. By the logit there is one more factor, dD/dℓ = D(1 - D).": -1
             / D,
-            "the second is -D again. Where the judge is sure, D = 0, -log D has to pull hardest.": -D,
+            "the second is -D again. Where the discriminator is sure, D = 0, -log D has to pull hardest.": -D,
             "the second is the loss itself, not its derivative.": softplus(-logits),
         },
     )
@@ -221,8 +227,8 @@ def _pulls(answer: Any) -> str:
         all(bool(torch.as_tensor(part).isfinite().all()) for part in extreme)
         and is_close(extreme[0], [0.0, -1.0])
         and is_close(extreme[1], [-1.0, 0.0]),
-        "right for moderate logits, but at ±200 it is not: D there is 0 or 1 to the last digit, and a "
-        "division by it fails. Simplify first.",
+        "right for moderate logits, but at ±200 it is not: an exponential overflows there, or a division by "
+        "D or 1 - D fails, which are 0 or 1 to the last digit. Simplify until a sigmoid is left.",
     )
     return "One pulls with D, the other with 1 - D."
 
@@ -238,12 +244,12 @@ _KINDS = {
     "f": "wrong",
 }
 _WHY = {
-    "a": "softplus(ℓ) is -log(1 - D), and there is a minus in front of it.",
-    "b": "softplus(-ℓ) is -log D.",
-    "c": "softplus(ℓ) is -log(1 - D): it is smallest when the judge is sure that it is forged.",
-    "d": "cross-entropy against ones is -log D: the forger asks to be called real.",
+    "a": "logsigmoid(-ℓ) is log(1 - D), since 1 - sigmoid(ℓ) = sigmoid(-ℓ).",
+    "b": "logsigmoid(ℓ) is log D, and there is a minus in front of it.",
+    "c": "softplus(ℓ) is -log(1 - D): it is smallest when D is near 0.",
+    "d": "cross-entropy against ones is -log D: the generator asks to be called real.",
     "e": "cross-entropy against zeros is -log(1 - D), and there is a minus in front of it.",
-    "f": "logsigmoid(ℓ) is log D, without the minus: minimizing it makes D small.",
+    "f": "softplus(-ℓ) is -log D, and the minus in front turns it round: minimizing it makes D small.",
 }
 
 
@@ -251,7 +257,8 @@ _WHY = {
     "12.5",
     "Which loss is it?",
     hints=(
-        "Write each line in terms of D: softplus(-ℓ) = -log D and softplus(ℓ) = -log(1 - D).",
+        "Write each line in terms of D: logsigmoid(ℓ) = log D, softplus(-ℓ) = -log D, and "
+        "softplus(ℓ) = -log(1 - D).",
         "Then ask what happens when the line is made small: does D(G(z)) go up or down? Down is wrong.",
         "Cross-entropy against ones is -log D, against zeros -log(1 - D). Two are minimax, two are "
         "non-saturating, two are wrong.",
@@ -261,7 +268,7 @@ def _which(answer: Any) -> str:
     if not isinstance(answer, dict):
         raise Wrong('a dictionary is needed: {"a": "…", "b": "…", …} with the words in quotation marks.')
     missing = [letter for letter in _KINDS if letter not in answer]
-    expect(not missing, f"{', '.join(missing)} is missing: each of the letters a to f needs a word.")
+    expect(not missing, f"missing: {', '.join(missing)}. Each of the letters a to f needs a word.")
     words = {letter: str(answer[letter]).strip().lower().replace("_", "-") for letter in _KINDS}
     known = set(_KINDS.values())
     for letter, word in words.items():
@@ -285,12 +292,13 @@ def _which(answer: Any) -> str:
     "12.6",
     "One round of the game",
     hints=(
-        "Two blocks. In a loop over range(k): loss of the judge, zero_grad, backward, step, all with the "
-        "judge's optimizer. After the loop the same for the forger.",
-        "The judge's loss is softplus(-judge(real())) + softplus(judge(forged)), its mean; detach the forged "
-        "samples. The forger's is softplus(-judge(forger(noise()))), with new noise.",
-        "for _ in range(k): forged = forger(noise()).detach(); judge_loss = …; learn_judge.zero_grad(); "
-        "judge_loss.backward(); learn_judge.step(). Then forger_loss with learn_forger, and return both.",
+        "Two blocks. In a loop over range(k): the discriminator's loss, zero_grad, backward, step, all with "
+        "its own optimizer. After the loop the same for the generator.",
+        "The discriminator's loss is softplus(-discriminator(real())) + softplus(discriminator(fake)), its "
+        "mean; detach the fake samples. The generator's is softplus(-discriminator(generator(noise()))), "
+        "with new noise.",
+        "for _ in range(k): fake = generator(noise()).detach(); loss_D = …; learn_D.zero_grad(); "
+        "loss_D.backward(); learn_D.step(). Then loss_G with learn_G, and return both.",
     ),
     seconds=30.0,  # a session's first optimizer makes PyTorch load more of itself
 )
@@ -303,38 +311,56 @@ def _round(answer: Any) -> str:
             continue
         if drawn["noise"] == 0 or drawn["real"] == 0:
             raise Wrong("a round needs real samples and noise: call real() and noise().")
-        for message, mistaken in _MISTAKEN_ROUNDS.items():
+        for message, mistaken in _MISTAKEN_ROUNDS:
             if _same(found, _play(mistaken, k)[0]):
                 raise Wrong(message)
-        if drawn["real"] < k:
-            raise Wrong(
-                f"with k = {k} real() was called {drawn['real']} times: each step of the judge needs a "
-                "new batch."
-            )
-        if drawn["noise"] != k + 1:
-            raise Wrong(
-                f"with k = {k} noise() was called {drawn['noise']} times; k steps of the judge and one of "
-                f"the forger need {k + 1} batches of it."
-            )
-        if not _close(found["first_judge"], right["first_judge"]):
-            raise Wrong(
-                f"with k = {k} the judge does not end where it should. Its loss is the mean of "
-                "softplus(-judge(real)) + softplus(judge(forged)), and its gradient is set to zero before "
-                "each backward()."
-            )
-        expect(
-            found["forger_moved"],
-            "the judge is right, but the forger does not move. In its own step nothing is detached: the "
-            "gradient comes to it through the judge.",
-        )
-        raise Wrong(
-            f"the judge is right, but with k = {k} the forger does not end where it should: one step "
-            "on the mean of softplus(-judge(forger(noise())))."
-        )
+        _blame(found, right, drawn, k)
     return "Each player in turn, each by its own optimizer."
 
 
-class _Judge(nn.Module):
+def _blame(found: dict[str, Any], right: dict[str, Any], drawn: dict[str, int], k: int) -> None:
+    """Say which part of a round is wrong when it is none of the known mistakes."""
+    if drawn["real"] < k:
+        raise Wrong(
+            f"with k = {k} real() was called {_times(drawn['real'])}: each step of the discriminator needs a "
+            "new batch."
+        )
+    if drawn["noise"] != k + 1:
+        raise Wrong(
+            f"with k = {k} noise() was called {_times(drawn['noise'])}; {_steps(k)} of the discriminator and "
+            f"one of the generator need {k + 1} batches of it."
+        )
+    if not _close(found["first_D"], right["first_D"]):
+        raise Wrong(
+            f"with k = {k} the discriminator does not end where it should. Its loss is the mean of "
+            "softplus(-discriminator(real())) + softplus(discriminator(fake)), on logits, and its gradient "
+            "is set to zero before each backward()."
+        )
+    expect(
+        found["generator_moved"],
+        "the discriminator is right, but the generator does not move. In its own step nothing is detached: "
+        "the gradient comes to it through the discriminator.",
+    )
+    if not _close(found["first_G"], right["first_G"]):
+        raise Wrong(
+            f"the discriminator is right, but with k = {k} the generator does not end where it should: one "
+            "step on the mean of softplus(-discriminator(generator(noise())))."
+        )
+    raise Wrong(
+        "the first round is right, and a second one after it is not: a gradient is left over. Call "
+        "zero_grad() for each network just before its own backward()."
+    )
+
+
+def _times(n: int) -> str:
+    return "once" if n == 1 else f"{n} times"
+
+
+def _steps(k: int) -> str:
+    return "one step" if k == 1 else f"{k} steps"
+
+
+class _Discriminator(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.net = nn.Sequential(nn.Linear(2, 6), nn.Tanh(), nn.Linear(6, 1))
@@ -344,14 +370,15 @@ class _Judge(nn.Module):
 
 
 def _play(one_round: Callable[..., Any], k: int) -> tuple[dict[str, Any], dict[str, int]]:
-    """Let ``one_round`` play twice from the same start; return where the players end, and what was drawn."""
-    generator = torch.Generator().manual_seed(0)
-    judge, forger = _Judge(), nn.Linear(3, 2)
+    """Let ``one_round`` play twice from the same start; return where both end, and what was drawn."""
+    rng = torch.Generator().manual_seed(0)
+    discriminator, generator = _Discriminator(), nn.Linear(3, 2)
     with torch.no_grad():
-        for weight in [*judge.parameters(), *forger.parameters()]:
-            weight.copy_(torch.randn(weight.shape, generator=generator))
+        for weight in [*discriminator.parameters(), *generator.parameters()]:
+            weight.copy_(torch.randn(weight.shape, generator=rng))
     # A momentum would hide a forgotten zero_grad in part; plain steps show every mistake.
-    optimizers = torch.optim.SGD(judge.parameters(), lr=0.3), torch.optim.SGD(forger.parameters(), lr=0.2)
+    learn_D = torch.optim.SGD(discriminator.parameters(), lr=0.3)
+    learn_G = torch.optim.SGD(generator.parameters(), lr=0.2)
     drawn = {"real": 0, "noise": 0}
 
     def draw(name: str, width: int) -> Callable[[], Tensor]:
@@ -362,21 +389,18 @@ def _play(one_round: Callable[..., Any], k: int) -> tuple[dict[str, Any], dict[s
 
         return batch
 
-    start = _weights(forger)
+    start, state = _weights(generator), {}
+    players = discriminator, generator, learn_D, learn_G, draw("real", 2), draw("noise", 3)
     for once in range(2):
-        losses = call(one_round, judge, forger, *optimizers, draw("real", 2), draw("noise", 3), k)
+        losses = call(one_round, *players, k)
         if once == 0:
-            first, first_judge, forger_moved = (
-                dict(drawn),
-                _weights(judge),
-                not _close(_weights(forger), start),
-            )
-    state = {
-        "judge": _weights(judge),
-        "forger": _weights(forger),
+            first = dict(drawn)
+            state = {"first_D": _weights(discriminator), "first_G": _weights(generator)}
+    state |= {
+        "D": _weights(discriminator),
+        "G": _weights(generator),
         "losses": losses,
-        "first_judge": first_judge,
-        "forger_moved": forger_moved,
+        "generator_moved": not _close(state["first_G"], start),
     }
     return state, first
 
@@ -390,18 +414,18 @@ def _close(a: list[Tensor], b: list[Tensor]) -> bool:
 
 
 def _same(a: dict[str, Any], b: dict[str, Any]) -> bool:
-    return _close(a["judge"], b["judge"]) and _close(a["forger"], b["forger"])
+    return _close(a["D"], b["D"]) and _close(a["G"], b["G"])
 
 
 def _expect_losses(found: dict[str, Any], right: dict[str, Any]) -> None:
     losses = found["losses"]
     if not isinstance(losses, tuple | list) or len(losses) != 2:
-        raise Wrong("the players end where they should. Return both losses: (judge_loss, forger_loss).")
+        raise Wrong("the players end where they should. Return both losses: (loss_D, loss_G).")
     given = [float(torch.as_tensor(loss).detach()) for loss in losses]
     wanted = [float(loss) for loss in right["losses"]]
     if is_close(given, wanted[::-1]) and not is_close(given, wanted):
         raise Wrong(
-            "the players end where they should; the losses are in the wrong order: the judge's first."
+            "the players end where they should; the losses are in the wrong order: the discriminator's first."
         )
     expect(
         is_close(given, wanted),
@@ -411,101 +435,138 @@ def _expect_losses(found: dict[str, Any], right: dict[str, Any]) -> None:
 
 
 def _one_round(
-    judge: Any,
-    forger: Any,
-    learn_judge: Any,
-    learn_forger: Any,
+    discriminator: Any,
+    generator: Any,
+    learn_D: Any,
+    learn_G: Any,
     real: Any,
     noise: Any,
     k: int,
     *,
-    keep_judge_gradient: bool = False,
-    keep_forger_gradient: bool = False,
-    forger_pays: Callable[[Tensor], Tensor] = lambda logits: softplus(-logits),
-    judge_pays: Callable[[Tensor, Tensor], Tensor] = lambda r, f: softplus(-r) + softplus(f),
-    forger_steps: Callable[[int], int] = lambda k: 1,
-    judge_steps: Callable[[int], int] = lambda k: k,
-    forger_first: bool = False,
-    judge_moves_too: bool = False,
+    zero_D: bool = True,
+    zero_G: bool = True,
+    zero_after: bool = False,
+    detach: bool = True,
+    loss_of_D: Callable[[Tensor, Tensor], Tensor] = lambda r, f: softplus(-r) + softplus(f),
+    loss_of_G: Callable[[Tensor], Tensor] = lambda logits: softplus(-logits),
+    steps_of_D: Callable[[int], int] = lambda k: k,
+    steps_of_G: Callable[[int], int] = lambda k: 1,
+    generator_first: bool = False,
+    both_move: bool = False,
+    zero_D_again: bool = True,
     same_real: bool = False,
     reduce: Callable[[Tensor], Tensor] = torch.mean,
 ) -> tuple[Tensor, Tensor]:
     """A round as exercise 12.6 asks for it, or with one of the known mistakes."""
     batch = real() if same_real else None
 
-    def forger_step() -> Tensor:
-        loss = reduce(forger_pays(judge(forger(noise()))))
-        if not keep_forger_gradient:
-            learn_forger.zero_grad()
-        if judge_moves_too:
-            learn_judge.zero_grad()
+    def generator_step() -> Tensor:
+        loss = reduce(loss_of_G(discriminator(generator(noise()))))
+        if zero_G:
+            learn_G.zero_grad()
+        if both_move and zero_D_again:
+            learn_D.zero_grad()
         loss.backward()
-        learn_forger.step()
-        if judge_moves_too:
-            learn_judge.step()
+        learn_G.step()
+        if both_move:
+            learn_D.step()
         return loss.detach()
 
-    if forger_first:
-        forger_loss = forger_step()
-    for _ in range(judge_steps(k)):
-        forged = forger(noise())
-        if not keep_forger_gradient:
-            forged = forged.detach()
-        judge_loss = reduce(judge_pays(judge(real() if batch is None else batch), judge(forged)))
-        if not keep_judge_gradient:
-            learn_judge.zero_grad()
-        judge_loss.backward()
-        learn_judge.step()
-    if not forger_first:
-        for _ in range(forger_steps(k)):
-            forger_loss = forger_step()
-    return judge_loss.detach(), forger_loss
+    if generator_first:
+        loss_G = generator_step()
+    for _ in range(steps_of_D(k)):
+        fake = generator(noise())
+        if detach:
+            fake = fake.detach()
+        on_real = discriminator(real() if batch is None else batch)
+        loss_D = reduce(loss_of_D(on_real, discriminator(fake)))
+        if zero_D and not zero_after:
+            learn_D.zero_grad()
+        loss_D.backward()
+        learn_D.step()
+        if zero_after:
+            learn_D.zero_grad()
+    if not generator_first:
+        for _ in range(steps_of_G(k)):
+            loss_G = generator_step()
+    return loss_D.detach(), loss_G
 
 
 def _mistaken(**mistake: Any) -> Callable[..., Any]:
     def one_round(
-        judge: Any, forger: Any, learn_judge: Any, learn_forger: Any, real: Any, noise: Any, k: int
+        discriminator: Any, generator: Any, learn_D: Any, learn_G: Any, real: Any, noise: Any, k: int
     ) -> Any:
-        return _one_round(judge, forger, learn_judge, learn_forger, real, noise, k, **mistake)
+        return _one_round(discriminator, generator, learn_D, learn_G, real, noise, k, **mistake)
 
     return one_round
 
 
-_MISTAKEN_ROUNDS = {
-    "the judge's gradients pile up: learn_judge.zero_grad() is missing before its backward().": _mistaken(
-        keep_judge_gradient=True
+_NEVER_ZERO = (
+    "gradients pile up in both networks: zero_grad() is missing. Call learn_D.zero_grad() before the "
+    "discriminator's backward(), and learn_G.zero_grad() before the generator's."
+)
+_BOTH_MOVE = (
+    "the discriminator moves in the generator's step too, and helps it. Only learn_G.step() belongs there."
+)
+_MISTAKEN_ROUNDS = (
+    (
+        "the discriminator's gradients pile up: learn_D.zero_grad() is missing before its backward().",
+        _mistaken(zero_D=False),
     ),
-    "the forger also feels the judge's loss: its gradient was never set to zero before its own "
-    "backward().": _mistaken(keep_forger_gradient=True),
-    "this forger minimizes log(1 - D). The task asks for -log D, softplus(-logits).": _mistaken(
-        forger_pays=lambda logits: -softplus(logits)
+    (_NEVER_ZERO, _mistaken(zero_D=False, zero_G=False)),
+    (_NEVER_ZERO, _mistaken(zero_D=False, zero_G=False, detach=False)),
+    (
+        "the generator's gradients pile up: learn_G.zero_grad() is missing before its backward().",
+        _mistaken(zero_G=False),
     ),
-    "this forger learns to be caught: softplus(logits) is -log(1 - D). It wants "
-    "softplus(-logits).": _mistaken(forger_pays=softplus),
-    "this forger maximizes -log D: the sign is wrong.": _mistaken(
-        forger_pays=lambda logits: -softplus(-logits)
+    (
+        "the generator's backward() leaves a gradient in the discriminator too, and the discriminator's next "
+        "step uses it. Call learn_D.zero_grad() just before the discriminator's own backward().",
+        _mistaken(zero_after=True),
     ),
-    "the judge's labels are exchanged: it learns to call forgeries real.": _mistaken(
-        judge_pays=lambda r, f: softplus(r) + softplus(-f)
+    (
+        "the generator also feels the discriminator's loss: its gradient was never set to zero before its "
+        "own backward().",
+        _mistaken(zero_G=False, detach=False),
     ),
-    "the judge's loss has the wrong sign: it minimizes V, and should maximize it.": _mistaken(
-        judge_pays=lambda r, f: -softplus(-r) - softplus(f)
+    (
+        "this generator minimizes log(1 - D). The task asks for -log D, softplus(-logits).",
+        _mistaken(loss_of_G=lambda logits: -softplus(logits)),
     ),
-    "the judge's loss is halved. Sum the means over real and over forged samples.": _mistaken(
-        judge_pays=lambda r, f: 0.5 * (softplus(-r) + softplus(f))
+    (
+        "this generator learns to be caught: softplus(logits) is -log(1 - D). It wants softplus(-logits).",
+        _mistaken(loss_of_G=softplus),
     ),
-    "the forger takes k steps too. It takes one.": _mistaken(forger_steps=lambda k: k),
-    "the judge takes one step, whatever k is.": _mistaken(judge_steps=lambda k: 1),
-    "the forger moved first. The judge's k steps come first.": _mistaken(forger_first=True),
-    "the judge moves in the forger's step too, and helps it. Only learn_forger.step() there.": _mistaken(
-        judge_moves_too=True
+    (
+        "this generator maximizes -log D: the sign is wrong.",
+        _mistaken(loss_of_G=lambda logits: -softplus(-logits)),
     ),
-    "the judge sees the same real samples in all its steps: call real() anew in each.": _mistaken(
-        same_real=True
+    (
+        "the discriminator's labels are exchanged: it learns to call generated samples real.",
+        _mistaken(loss_of_D=lambda r, f: softplus(r) + softplus(-f)),
     ),
-    "the losses are summed over the batch. Take means, or the step size depends on the batch "
-    "size.": _mistaken(reduce=torch.sum),
-}
+    (
+        "the discriminator's loss has the wrong sign: it minimizes V, and should maximize it.",
+        _mistaken(loss_of_D=lambda r, f: -softplus(-r) - softplus(f)),
+    ),
+    (
+        "the discriminator's loss is halved. Sum the means over real and over generated samples.",
+        _mistaken(loss_of_D=lambda r, f: 0.5 * (softplus(-r) + softplus(f))),
+    ),
+    ("the generator takes k steps too. It takes one.", _mistaken(steps_of_G=lambda k: k)),
+    ("the discriminator takes one step, whatever k is.", _mistaken(steps_of_D=lambda k: 1)),
+    ("the generator moved first. The discriminator's k steps come first.", _mistaken(generator_first=True)),
+    (_BOTH_MOVE, _mistaken(both_move=True)),
+    (_BOTH_MOVE, _mistaken(both_move=True, zero_D_again=False)),
+    (
+        "the discriminator sees the same real samples in all its steps: call real() anew in each.",
+        _mistaken(same_real=True),
+    ),
+    (
+        "the losses are summed over the batch. Take means, or the step size depends on the batch size.",
+        _mistaken(reduce=torch.sum),
+    ),
+)
 
 
 # 12.7

@@ -189,7 +189,7 @@ WRONG["3.5"] = [
     ("photographer", "a set of names is needed"),
 ]
 
-# 3.6: the judge's bound ------------------------------------------------------------------------------
+# 3.6: what logits prove -------------------------------------------------------------------------------
 
 LOG2 = math.log(2)
 
@@ -216,11 +216,11 @@ WRONG["3.6"] = [
     (bound_with(lambda p, q: 2 * LOG2 + p + q), "twice the bound"),
     (bound_with(lambda p, q: LOG2 + p + q), "the halves are missing"),
     (bound_with(lambda p, q: p + q), "the value of the game"),
-    (bound_with(lambda p, q: -(p + q)), "the judge's loss"),
-    (bound_with(lambda p, q: -(p + q) / 2), "half the judge's loss"),
+    (bound_with(lambda p, q: -(p + q)), "the discriminator's loss"),
+    (bound_with(lambda p, q: -(p + q) / 2), "half the discriminator's loss"),
     (lambda a, b: LOG2 + (logsigmoid(-a).mean() + logsigmoid(b).mean()) / 2, "p and q are exchanged"),
     (lambda a, b: LOG2 + (logsigmoid(a).mean() + logsigmoid(b).mean()) / 2, "both sides use"),
-    (lambda a, b: LOG2 + (a.sigmoid().mean() + (1 - b.sigmoid()).mean()) / 2, "paid their logarithms"),
+    (lambda a, b: LOG2 + (a.sigmoid().mean() + (1 - b.sigmoid()).mean()) / 2, "their logarithms that count"),
     (lambda a, b: LOG2 + torch.cat([logsigmoid(a), logsigmoid(-b)]).mean(), "a mean of its own"),
     (lambda a, b: LOG2 + (logsigmoid(a).sum() + logsigmoid(-b).sum()) / 2, "not divided"),
     (lambda a, b: LOG2 + logsigmoid(a) / 2, "one number for each draw"),

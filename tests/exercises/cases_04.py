@@ -14,17 +14,17 @@ WRONG = {}
 # 4.1: how many draws ---------------------------------------------------------------------------------
 
 
-def by_search(bills, target):
+def by_search(costs, target):
     n = 1
-    while bills.std() / n**0.5 > target:
+    while costs.std() / n**0.5 > target:
         n += 1
     return n
 
 
 RIGHT["4.1"] = [
     by_search,
-    lambda bills, target: int(np.ceil(np.var(bills.numpy(), ddof=1) / target**2)),
-    lambda bills, target: torch.ceil(bills.var(correction=0) / target**2),
+    lambda costs, target: int(np.ceil(np.var(costs.numpy(), ddof=1) / target**2)),
+    lambda costs, target: torch.ceil(costs.var(correction=0) / target**2),
 ]
 WRONG["4.1"] = [
     (lambda b, t: math.ceil(b.std() / t), "not with n: square the ratio"),
@@ -43,34 +43,36 @@ WRONG["4.1"] = [
 
 
 def weigh(value):
-    """An answer made of the bill and the logarithms of the two densities."""
-    return lambda bill, p, q, z: value(bill(z), p.log_prob(z), q.log_prob(z))
+    """An answer made of the cost and the logarithms of the two densities."""
+    return lambda cost, p, q, z: value(cost(z), p.log_prob(z), q.log_prob(z))
 
 
 RIGHT["4.2"] = [
     weigh(lambda f, log_p, log_q: f * log_p.exp() / log_q.exp()),
-    lambda bill, p, q, z: torch.exp(-q.log_prob(z)) * (bill(z) * torch.exp(p.log_prob(z))),
-    lambda bill, p, q, z: torch.stack([bill(x) * (p.log_prob(x) - q.log_prob(x)).exp() for x in z]),
+    lambda cost, p, q, z: torch.exp(-q.log_prob(z)) * (cost(z) * torch.exp(p.log_prob(z))),
+    lambda cost, p, q, z: torch.stack([cost(x) * (p.log_prob(x) - q.log_prob(x)).exp() for x in z]),
 ]
 WRONG["4.2"] = [
     (weigh(lambda f, log_p, log_q: f * (log_q - log_p).exp()), "you weigh with q/p"),
     (weigh(lambda f, log_p, log_q: f * (log_p - log_q)), "Take the exponential"),
-    (weigh(lambda f, log_p, log_q: (log_p - log_q).exp()), "the bill is missing"),
-    (weigh(lambda f, log_p, log_q: f), "the bills alone"),
+    (weigh(lambda f, log_p, log_q: (log_p - log_q).exp()), "the cost is missing"),
+    (weigh(lambda f, log_p, log_q: f), "the costs alone"),
+    (lambda cost, p, q, z: z * (p.log_prob(z) - q.log_prob(z)).exp(), "you weigh z itself"),
+    (lambda cost, p, q, z: (z > 5) * (p.log_prob(z) - q.log_prob(z)).exp(), "the cost of the text"),
     (weigh(lambda f, log_p, log_q: f * (log_p - log_q).softmax(0)), "add up to one"),
     (weigh(lambda f, log_p, log_q: f * (log_p - log_q).softmax(0) * len(f)), "you normalized the weights"),
     (weigh(lambda f, log_p, log_q: f * log_p.exp()), "p alone"),
     (weigh(lambda f, log_p, log_q: f * log_p / log_q), "not the logarithm of a ratio"),
     (weigh(lambda f, log_p, log_q: (f * (log_p - log_q).exp()).mean()), "one value per draw, not their mean"),
     (weigh(lambda f, log_p, log_q: (f * (log_p - log_q).exp()).mean().item()), "one value per draw"),
-    (lambda bill, p, q, z: bill((p.log_prob(z) - q.log_prob(z)).exp() * z), "outside the bill"),
+    (lambda cost, p, q, z: cost((p.log_prob(z) - q.log_prob(z)).exp() * z), "outside the cost"),
     (
-        lambda bill, p, q, z: weigh(lambda f, a, b: f * (a - b).exp())(bill, p, q, q.sample(z.shape)),
+        lambda cost, p, q, z: weigh(lambda f, a, b: f * (a - b).exp())(cost, p, q, q.sample(z.shape)),
         "use the draws z",
     ),
-    (lambda bill, p, q, z: bill(z) * p(z) / q(z), "your code stopped with TypeError"),
+    (lambda cost, p, q, z: cost(z) * p(z) / q(z), "your code stopped with TypeError"),
     (
-        lambda bill, p, q, z: bill(z) * (Normal(0.0, 1.0).log_prob(z) - Normal(1.0, 2.0).log_prob(z)).exp(),
+        lambda cost, p, q, z: cost(z) * (Normal(0.0, 1.0).log_prob(z) - Normal(1.0, 2.0).log_prob(z)).exp(),
         "with exponential distributions",
     ),
 ]
@@ -98,8 +100,8 @@ WRONG["4.3"] = [
     (lambda s: s**2 / math.sqrt(2 * s**2 - 1) if 2 * s**2 > 1 else math.inf, "this is E[w²]"),
     (lambda s: (2 * s**2 - 1) / s**4, "the square of the share"),
     (lambda s: (2 - 1 / s**2) / s, "√(2π/a)"),
-    (lambda s: math.sqrt(2 - 1 / s**2), "the factor s of the weights is missing"),
-    (lambda s: math.sqrt(2 - 1 / s**2) / s**2, "together s, not s²"),
+    (lambda s: math.sqrt(2 - 1 / s**2), "the factor σ of the weights is missing"),
+    (lambda s: math.sqrt(2 - 1 / s**2) / s**2, "together σ, not σ²"),
     (lambda s: math.sqrt(max(0, 2 / s**2 - 1)) * s**2, "exchanged"),
     (lambda s: torch.tensor(2 * s**2 - 1).sqrt() / s**2, "the root of a negative number"),
     (lambda s: (2 * s**2 - 1) ** 0.5 / s**2, "the root of a negative number"),
@@ -117,12 +119,27 @@ def ess_by_largest(log_w):
     return w.sum(0) ** 2 / (w * w).sum(0)
 
 
+def ess_by_one_number(take_out):
+    """As ess_by_largest, but what is taken out is another number."""
+
+    def ess(log_w):
+        w = (log_w - take_out(log_w)).exp()
+        return w.sum(0) ** 2 / (w * w).sum(0)
+
+    return ess
+
+
 RIGHT["4.4"] = [
     ess_by_largest,
+    ess_by_one_number(lambda a: a.amax(0, keepdim=True)),
     lambda log_w: 1 / (log_w.softmax(0) ** 2).sum(0),
     lambda log_w: torch.exp(-(2 * log_w.log_softmax(dim=0)).logsumexp(dim=0)),
 ]
 WRONG["4.4"] = [
+    (ess_by_one_number(lambda a: a.max()), "Take the largest of each column"),
+    (ess_by_one_number(lambda a: a.mean(0)), "not the largest of them"),
+    (ess_by_one_number(lambda a: a.min(0).values), "not the largest of them"),
+    (ess_by_one_number(lambda a: a[0]), "not the largest of them"),
     (lambda a: a.exp().sum(0) ** 2 / (2 * a).exp().sum(0), "Do not leave the logarithm"),
     (lambda a: 1 / (a.softmax(0) ** 2).sum(0) / len(a), "the share ESS/k"),
     (lambda a: 2 * a.logsumexp(0) - (2 * a).logsumexp(0), "an exponential is missing"),
@@ -157,6 +174,8 @@ RIGHT["4.5"] = [
 ]
 WRONG["4.5"] = [
     (log_mean, "the correction is missing"),
+    (lambda a: 0.5 * ((a.softmax(0) ** 2).sum(0) - 1 / len(a)), "the correction alone"),
+    (lambda a: log_mean(a) + ((a.softmax(0) ** 2).sum(0) - 1) / (2 * len(a)), "k/ESS, not 1/ESS"),
     (lambda a: 2 * log_mean(a) - RIGHT["4.5"][1](a), "you subtract the correction"),
     (lambda a: log_mean(a) + ((a.softmax(0) ** 2).sum(0) - 1 / len(a)), "a factor ½"),
     (lambda a: log_mean(a) + (torch.exp(log_mean(2 * a) - 2 * log_mean(a)) - 1) / 2, "divide by k too"),
@@ -178,64 +197,66 @@ WRONG["4.5"] = [
 # 4.6: the score of a count ---------------------------------------------------------------------------
 
 
-def poisson_by_autograd(bill, z, rate):
+def poisson_by_autograd(cost, z, rate):
     copies = torch.full(z.shape, rate, requires_grad=True)
     (score,) = torch.autograd.grad(Poisson(copies).log_prob(z).sum(), copies)
-    return bill(z) * score
+    return cost(z) * score
 
 
-def times_bill(score):
-    return lambda bill, z, rate: bill(z) * score(z, rate)
+def times_cost(score):
+    return lambda cost, z, rate: cost(z) * score(z, rate)
 
 
 RIGHT["4.6"] = [
     poisson_by_autograd,
-    times_bill(lambda z, rate: (z - rate) / rate),
-    times_bill(lambda z, rate: -1 + z * rate**-1),
+    times_cost(lambda z, rate: (z - rate) / rate),
+    times_cost(lambda z, rate: -1 + z * rate**-1),
 ]
 WRONG["4.6"] = [
-    (lambda bill, z, rate: z / rate - 1, "the score alone"),
-    (times_bill(lambda z, rate: 1 - z / rate), "turned round"),
-    (times_bill(lambda z, rate: z / rate), "the -1 is missing"),
-    (times_bill(lambda z, rate: z - rate), "the score by log λ"),
-    (times_bill(lambda z, rate: Poisson(rate).log_prob(z).exp() * (z / rate - 1)), "not of log p"),
-    (times_bill(lambda z, rate: z * math.log(rate) - 1), "its derivative is 1/λ"),
-    (times_bill(lambda z, rate: Poisson(rate).log_prob(z)), "times log p"),
-    (lambda bill, z, rate: (bill(z) * (z / rate - 1)).mean(), "one estimate per draw"),
-    (times_bill(lambda z, rate: z / 2.5 - 1), "at the rate 0.5"),
-    (times_bill(lambda z, rate: z), "should be"),
+    (lambda cost, z, rate: z / rate - 1, "the score alone"),
+    (times_cost(lambda z, rate: 1 - z / rate), "turned round"),
+    (times_cost(lambda z, rate: z / rate), "the -1 is missing"),
+    (times_cost(lambda z, rate: z - rate), "the score by log λ"),
+    (times_cost(lambda z, rate: Poisson(rate).log_prob(z).exp() * (z / rate - 1)), "not of log p"),
+    (times_cost(lambda z, rate: z * math.log(rate) - 1), "its derivative is 1/λ"),
+    (times_cost(lambda z, rate: Poisson(rate).log_prob(z)), "times log p"),
+    (times_cost(lambda z, rate: z * math.log(rate) - rate), "the part of log p with λ"),
+    (lambda cost, z, rate: z * (z / rate - 1), "by z itself"),
+    (lambda cost, z, rate: (cost(z) * (z / rate - 1)).mean(), "one estimate per draw"),
+    (times_cost(lambda z, rate: z / 2.5 - 1), "at the rate 0.5"),
+    (times_cost(lambda z, rate: z), "should be"),
 ]
 
 
 # 4.7: leave one out ----------------------------------------------------------------------------------
 
 
-def by_loop(bills, score):
+def by_loop(costs, score):
     rows = []
-    for i in range(len(bills)):
-        rest = torch.cat([bills[:i], bills[i + 1 :]])
-        rows.append((bills[i] - rest.mean()) * score[i])
+    for i in range(len(costs)):
+        rest = torch.cat([costs[:i], costs[i + 1 :]])
+        rows.append((costs[i] - rest.mean()) * score[i])
     return torch.stack(rows)
 
 
 def subtract(baseline):
-    return lambda bills, score: (bills - baseline(bills)).unsqueeze(1) * score
+    return lambda costs, score: (costs - baseline(costs)).unsqueeze(1) * score
 
 
 RIGHT["4.7"] = [
     by_loop,
-    lambda bills, score: (len(bills) / (len(bills) - 1) * (bills - bills.mean()))[:, None] * score,
-    lambda bills, score: torch.einsum("n,nd->nd", bills - (bills.sum() - bills) / (len(bills) - 1), score),
+    lambda costs, score: (len(costs) / (len(costs) - 1) * (costs - costs.mean()))[:, None] * score,
+    lambda costs, score: torch.einsum("n,nd->nd", costs - (costs.sum() - costs) / (len(costs) - 1), score),
 ]
 WRONG["4.7"] = [
-    (subtract(lambda b: b.mean()), "the draw's own bill"),
+    (subtract(lambda b: b.mean()), "the draw's own cost"),
     (subtract(lambda b: 0), "no baseline at all"),
     (subtract(lambda b: (b.sum() - b) / len(b)), "you divide their sum by n"),
-    (subtract(lambda b: b.sum() / (len(b) - 1)), "own bill is in the sum"),
+    (subtract(lambda b: b.sum() / (len(b) - 1)), "own cost is in the sum"),
     (subtract(lambda b: b.sum() - b), "is not their mean"),
     (lambda b, s: -by_loop(b, s), "the sign is turned round"),
     (subtract(lambda b: (b - b.sum()) / (len(b) - 1)), "you add the baseline"),
-    (lambda b, s: ((b.sum() - b) / (len(b) - 1))[:, None] * s, "The bill itself is missing"),
+    (lambda b, s: ((b.sum() - b) / (len(b) - 1))[:, None] * s, "The cost itself is missing"),
     (lambda b, s: by_loop(b, s).mean(0), "for each draw and component"),
     (subtract(lambda b: (b.sum() - b) / 3), "for two draws"),
     (lambda b, s: (b - (b.sum() - b) / (len(b) - 1)) * s, "your code stopped with RuntimeError"),
@@ -268,6 +289,8 @@ RIGHT["4.8"] = [
     by_least_squares,
     by_cov_matrix,
     take_off(lambda y, x: np.polyfit(x.numpy(), y.numpy(), 1)[0]),
+    lambda y, x, e: y - (y * (x - e)).mean() / ((x - e) ** 2).mean() * (x - e),
+    lambda y, x, e: y - cov(y, x) / ((x - e) ** 2).mean() * (x - e),
 ]
 WRONG["4.8"] = [
     (take_off(lambda y, x: -cov(y, x) / cov(x, x)), "you add the control's part"),

@@ -63,10 +63,11 @@ WRONG["12.2"] = [
     (lambda real, fake: value(real, fake) / 2 + math.log(4), "has to be halved too"),
     (lambda real, fake: (value(real, fake) - math.log(4)) / 2, "the sign of log 4"),
     (lambda real, fake: value(real, fake) / 2, "log 4 is missing"),
-    (lambda real, fake: (math.log(4) - value(real, fake)) / 2, "takes the judge's loss"),
+    (lambda real, fake: (math.log(4) - value(real, fake)) / 2, "takes the discriminator's loss"),
     (lambda real, fake: (value(real, fake) + math.log(2)) / 2, "log 2 for log 4"),
     (lambda real, fake: (value(fake, real) + math.log(4)) / 2, "changed places"),
-    (lambda real, fake: (value(real, -fake) + math.log(4)) / 2, "is paid log(1 - D)"),
+    (lambda real, fake: (value(real, -fake) + math.log(4)) / 2, "has log(1 - D) for them"),
+    (lambda real, fake: (len(real) * value(real, fake) + math.log(4)) / 2, "these are sums"),
     (
         lambda real, fake: (F.logsigmoid(real) + F.logsigmoid(-fake) + math.log(4)) / 2,
         "for each pair of samples",
@@ -87,7 +88,7 @@ WRONG["12.2"] = [
 ]
 
 
-# 12.3: the forger's best answer ----------------------------------------------------------------------
+# 12.3: the generator's best answer ----------------------------------------------------------------------
 
 
 def with_zeros(D):
@@ -108,18 +109,20 @@ def all_of_the_largest(D):
 
 RIGHT["12.3"] = [with_zeros, by_trying_all, all_of_the_largest]
 WRONG["12.3"] = [
-    (lambda D: F.one_hot(D.argmin(), len(D)).float(), "trusts least"),
+    (lambda D: F.one_hot(D.argmin(), len(D)).float(), "smallest D"),
     (lambda D: D / D.sum(), "in proportion to D"),
     (lambda D: D.softmax(0), "softmax shares q out"),
-    (lambda D: torch.full_like(D, 1 / len(D)), "ignores the judge"),
+    (lambda D: torch.full_like(D, 1 / len(D)), "ignores the discriminator"),
     (lambda D: D.argmax(), "this is one number"),
     (lambda D: (1 - D).log().min(), "this is one number"),
     (lambda D: (D.max() == D).float(), "yours adds up to 3"),
     (lambda D: 1 - D, "q should be"),
+    (lambda D: torch.tensor([0.10, 0.30, 0.20, 0.25, 0.15]), "take K from D"),
+    (lambda D: torch.eye(5)[D.argmax() - 1], "take K from D"),
 ]
 
 
-# 12.4: how hard a forgery pulls ----------------------------------------------------------------------
+# 12.4: how hard a sample pulls ----------------------------------------------------------------------
 
 
 def by_autograd(logits):
@@ -173,12 +176,12 @@ RIGHT["12.5"] = [
 ]
 WRONG["12.5"] = [
     ({letter: NAMES[word] for letter, word in SOLUTION.items()}, "the two names are exchanged"),
-    (SOLUTION | {"c": "minimax"}, "when the judge is sure"),
+    (SOLUTION | {"c": "minimax"}, "smallest when D is near 0"),
     (SOLUTION | {"d": "wrong"}, "asks to be called real"),
     (SOLUTION | {"e": "wrong", "f": "non-saturating"}, "2 of six"),
-    (SOLUTION | {"f": "non-saturating"}, "without the minus"),
+    (SOLUTION | {"f": "non-saturating"}, "turns it round"),
     (SOLUTION | {"a": "saturating"}, "is none of"),
-    ({letter: word for letter, word in SOLUTION.items() if letter < "e"}, "e, f is missing"),
+    ({letter: word for letter, word in SOLUTION.items() if letter < "e"}, "missing: e, f"),
     (list(SOLUTION.values()), "a dictionary is needed"),
 ]
 
@@ -186,166 +189,257 @@ WRONG["12.5"] = [
 # 12.6: one round -------------------------------------------------------------------------------------
 
 
-def judge_step(judge, forger, learn_judge, real, noise):
-    loss = F.softplus(-judge(real())).mean() + F.softplus(judge(forger(noise()).detach())).mean()
-    learn_judge.zero_grad()
+def discriminator_step(discriminator, generator, learn_D, real, noise):
+    loss = (
+        F.softplus(-discriminator(real())).mean()
+        + F.softplus(discriminator(generator(noise()).detach())).mean()
+    )
+    learn_D.zero_grad()
     loss.backward()
-    learn_judge.step()
+    learn_D.step()
     return loss.item()
 
 
-def forger_step(judge, forger, learn_forger, noise, loss=lambda logits: F.softplus(-logits)):
-    loss = loss(judge(forger(noise()))).mean()
-    learn_forger.zero_grad()
+def generator_step(discriminator, generator, learn_G, noise, loss=lambda logits: F.softplus(-logits)):
+    loss = loss(discriminator(generator(noise()))).mean()
+    learn_G.zero_grad()
     loss.backward()
-    learn_forger.step()
+    learn_G.step()
     return loss.item()
 
 
-def with_cross_entropy_round(judge, forger, learn_judge, learn_forger, real, noise, k):
+def with_cross_entropy_round(discriminator, generator, learn_D, learn_G, real, noise, k):
     bce = F.binary_cross_entropy_with_logits
     for _ in range(k):
-        learn_judge.zero_grad(set_to_none=True)
+        learn_D.zero_grad(set_to_none=True)
         with torch.no_grad():
-            forged = forger(noise())
-        on_real, on_forged = judge(real()), judge(forged)
-        d_loss = bce(on_real, torch.ones_like(on_real)) + bce(on_forged, torch.zeros_like(on_forged))
+            fake = generator(noise())
+        on_real, on_fake = discriminator(real()), discriminator(fake)
+        d_loss = bce(on_real, torch.ones_like(on_real)) + bce(on_fake, torch.zeros_like(on_fake))
         d_loss.backward()
-        learn_judge.step()
-    learn_forger.zero_grad(set_to_none=True)
-    logits = judge(forger(noise()))
+        learn_D.step()
+    learn_G.zero_grad(set_to_none=True)
+    logits = discriminator(generator(noise()))
     g_loss = bce(logits, torch.ones_like(logits))
     g_loss.backward()
-    learn_forger.step()
+    learn_G.step()
     return d_loss, g_loss
 
 
-def without_detach(judge, forger, learn_judge, learn_forger, real, noise, k):
-    """Wasteful, and right: the forger's gradient is set to zero before its own step."""
+def without_detach(discriminator, generator, learn_D, learn_G, real, noise, k):
+    """Wasteful, and right: the generator's gradient is set to zero before its own step."""
     for _ in range(k):
-        forged = forger(noise())
-        d_loss = (F.softplus(-judge(real())) + F.softplus(judge(forged))).mean()
-        learn_judge.zero_grad()
+        fake = generator(noise())
+        d_loss = (F.softplus(-discriminator(real())) + F.softplus(discriminator(fake))).mean()
+        learn_D.zero_grad()
         d_loss.backward()
-        learn_judge.step()
-    return d_loss.item(), forger_step(judge, forger, learn_forger, noise)
+        learn_D.step()
+    return d_loss.item(), generator_step(discriminator, generator, learn_G, noise)
 
 
-def in_two_functions(judge, forger, learn_judge, learn_forger, real, noise, k):
-    losses = [judge_step(judge, forger, learn_judge, real, noise) for _ in range(k)]
-    return losses[-1], forger_step(judge, forger, learn_forger, noise)
+def in_two_functions(discriminator, generator, learn_D, learn_G, real, noise, k):
+    losses = [discriminator_step(discriminator, generator, learn_D, real, noise) for _ in range(k)]
+    return losses[-1], generator_step(discriminator, generator, learn_G, noise)
 
 
-def with_forger_loss(loss):
-    def one_round(judge, forger, learn_judge, learn_forger, real, noise, k):
-        losses = [judge_step(judge, forger, learn_judge, real, noise) for _ in range(k)]
-        return losses[-1], forger_step(judge, forger, learn_forger, noise, loss)
+def with_generator_loss(loss):
+    def one_round(discriminator, generator, learn_D, learn_G, real, noise, k):
+        losses = [discriminator_step(discriminator, generator, learn_D, real, noise) for _ in range(k)]
+        return losses[-1], generator_step(discriminator, generator, learn_G, noise, loss)
 
     return one_round
 
 
-def gradients_pile_up(judge, forger, learn_judge, learn_forger, real, noise, k):
+def gradients_pile_up(discriminator, generator, learn_D, learn_G, real, noise, k):
     for _ in range(k):
-        d_loss = (F.softplus(-judge(real())) + F.softplus(judge(forger(noise()).detach()))).mean()
+        d_loss = (
+            F.softplus(-discriminator(real())) + F.softplus(discriminator(generator(noise()).detach()))
+        ).mean()
         d_loss.backward()
-        learn_judge.step()
-    return d_loss.item(), forger_step(judge, forger, learn_forger, noise)
+        learn_D.step()
+    return d_loss.item(), generator_step(discriminator, generator, learn_G, noise)
 
 
-def forger_hears_the_judge(judge, forger, learn_judge, learn_forger, real, noise, k):
+def generator_hears_the_discriminator(discriminator, generator, learn_D, learn_G, real, noise, k):
     for _ in range(k):
-        d_loss = (F.softplus(-judge(real())) + F.softplus(judge(forger(noise())))).mean()
-        learn_judge.zero_grad()
+        d_loss = (F.softplus(-discriminator(real())) + F.softplus(discriminator(generator(noise())))).mean()
+        learn_D.zero_grad()
         d_loss.backward()
-        learn_judge.step()
-    g_loss = F.softplus(-judge(forger(noise()))).mean()
+        learn_D.step()
+    g_loss = F.softplus(-discriminator(generator(noise()))).mean()
     g_loss.backward()
-    learn_forger.step()
+    learn_G.step()
     return d_loss.item(), g_loss.item()
 
 
-def both_move(judge, forger, learn_judge, learn_forger, real, noise, k):
+def both_move(discriminator, generator, learn_D, learn_G, real, noise, k):
     for _ in range(k):
-        d_loss = judge_step(judge, forger, learn_judge, real, noise)
-    learn_judge.zero_grad()
-    g_loss = forger_step(judge, forger, learn_forger, noise)
-    learn_judge.step()
+        d_loss = discriminator_step(discriminator, generator, learn_D, real, noise)
+    learn_D.zero_grad()
+    g_loss = generator_step(discriminator, generator, learn_G, noise)
+    learn_D.step()
     return d_loss, g_loss
 
 
-def one_judge_step(judge, forger, learn_judge, learn_forger, real, noise, k):
-    return in_two_functions(judge, forger, learn_judge, learn_forger, real, noise, 1)
+def one_discriminator_step(discriminator, generator, learn_D, learn_G, real, noise, k):
+    return in_two_functions(discriminator, generator, learn_D, learn_G, real, noise, 1)
 
 
-def forger_too_keen(judge, forger, learn_judge, learn_forger, real, noise, k):
+def generator_too_keen(discriminator, generator, learn_D, learn_G, real, noise, k):
     for _ in range(k):
-        d_loss = judge_step(judge, forger, learn_judge, real, noise)
+        d_loss = discriminator_step(discriminator, generator, learn_D, real, noise)
     for _ in range(k):
-        g_loss = forger_step(judge, forger, learn_forger, noise)
+        g_loss = generator_step(discriminator, generator, learn_G, noise)
     return d_loss, g_loss
 
 
-def forger_before_judge(judge, forger, learn_judge, learn_forger, real, noise, k):
-    g_loss = forger_step(judge, forger, learn_forger, noise)
+def generator_before_discriminator(discriminator, generator, learn_D, learn_G, real, noise, k):
+    g_loss = generator_step(discriminator, generator, learn_G, noise)
     for _ in range(k):
-        d_loss = judge_step(judge, forger, learn_judge, real, noise)
+        d_loss = discriminator_step(discriminator, generator, learn_D, real, noise)
     return d_loss, g_loss
 
 
-def one_real_batch(judge, forger, learn_judge, learn_forger, real, noise, k):
+def one_real_batch(discriminator, generator, learn_D, learn_G, real, noise, k):
     x = real()
-    return in_two_functions(judge, forger, learn_judge, learn_forger, lambda: x, noise, k)
+    return in_two_functions(discriminator, generator, learn_D, learn_G, lambda: x, noise, k)
 
 
-def one_noise_batch(judge, forger, learn_judge, learn_forger, real, noise, k):
+def one_noise_batch(discriminator, generator, learn_D, learn_G, real, noise, k):
     z = noise()
-    return in_two_functions(judge, forger, learn_judge, learn_forger, real, lambda: z, k)
+    return in_two_functions(discriminator, generator, learn_D, learn_G, real, lambda: z, k)
 
 
-def cut_off_forger(judge, forger, learn_judge, learn_forger, real, noise, k):
+def cut_off_generator(discriminator, generator, learn_D, learn_G, real, noise, k):
     for _ in range(k):
-        d_loss = judge_step(judge, forger, learn_judge, real, noise)
-    g_loss = F.softplus(-judge(forger(noise()).detach())).mean()
-    learn_forger.zero_grad()
+        d_loss = discriminator_step(discriminator, generator, learn_D, real, noise)
+    g_loss = F.softplus(-discriminator(generator(noise()).detach())).mean()
+    learn_G.zero_grad()
     g_loss.backward()
-    learn_forger.step()
+    learn_G.step()
     return d_loss, g_loss.item()
 
 
-def forger_reuses_judge_noise(judge, forger, learn_judge, learn_forger, real, noise, k):
+def generator_reuses_discriminator_noise(discriminator, generator, learn_D, learn_G, real, noise, k):
     """Draws new noise and does not use it."""
     for _ in range(k):
         z = noise()
-        d_loss = judge_step(judge, forger, learn_judge, real, lambda z=z: z)
+        d_loss = discriminator_step(discriminator, generator, learn_D, real, lambda z=z: z)
     noise()
-    return d_loss, forger_step(judge, forger, learn_forger, lambda: z)
+    return d_loss, generator_step(discriminator, generator, learn_G, lambda: z)
 
 
-def exchanged_labels(judge, forger, learn_judge, learn_forger, real, noise, k):
+def exchanged_labels(discriminator, generator, learn_D, learn_G, real, noise, k):
     for _ in range(k):
-        d_loss = (F.softplus(judge(real())) + F.softplus(-judge(forger(noise()).detach()))).mean()
-        learn_judge.zero_grad()
+        d_loss = (
+            F.softplus(discriminator(real())) + F.softplus(-discriminator(generator(noise()).detach()))
+        ).mean()
+        learn_D.zero_grad()
         d_loss.backward()
-        learn_judge.step()
-    return d_loss.item(), forger_step(judge, forger, learn_forger, noise)
+        learn_D.step()
+    return d_loss.item(), generator_step(discriminator, generator, learn_G, noise)
+
+
+def never_zero(discriminator, generator, learn_D, learn_G, real, noise, k):
+    for _ in range(k):
+        fake = generator(noise()).detach()
+        d_loss = (F.softplus(-discriminator(real())) + F.softplus(discriminator(fake))).mean()
+        d_loss.backward()
+        learn_D.step()
+    g_loss = F.softplus(-discriminator(generator(noise()))).mean()
+    g_loss.backward()
+    learn_G.step()
+    return d_loss.item(), g_loss.item()
+
+
+def generator_never_zero(discriminator, generator, learn_D, learn_G, real, noise, k):
+    for _ in range(k):
+        d_loss = discriminator_step(discriminator, generator, learn_D, real, noise)
+    g_loss = F.softplus(-discriminator(generator(noise()))).mean()
+    g_loss.backward()
+    learn_G.step()
+    return d_loss, g_loss.item()
+
+
+def zero_after_step(discriminator, generator, learn_D, learn_G, real, noise, k):
+    for _ in range(k):
+        fake = generator(noise()).detach()
+        d_loss = (F.softplus(-discriminator(real())) + F.softplus(discriminator(fake))).mean()
+        d_loss.backward()
+        learn_D.step()
+        learn_D.zero_grad()
+    g_loss = F.softplus(-discriminator(generator(noise()))).mean()
+    g_loss.backward()
+    learn_G.step()
+    learn_G.zero_grad()
+    return d_loss.item(), g_loss.item()
+
+
+def both_zero_before_the_generator(discriminator, generator, learn_D, learn_G, real, noise, k):
+    for _ in range(k):
+        fake = generator(noise()).detach()
+        d_loss = (F.softplus(-discriminator(real())) + F.softplus(discriminator(fake))).mean()
+        d_loss.backward()
+        learn_D.step()
+    g_loss = F.softplus(-discriminator(generator(noise()))).mean()
+    learn_D.zero_grad()
+    learn_G.zero_grad()
+    g_loss.backward()
+    learn_G.step()
+    return d_loss.item(), g_loss.item()
+
+
+def discriminator_steps_again(discriminator, generator, learn_D, learn_G, real, noise, k):
+    losses = in_two_functions(discriminator, generator, learn_D, learn_G, real, noise, k)
+    learn_D.step()
+    return losses
+
+
+def left_over_in_the_second_round(discriminator, generator, learn_D, learn_G, real, noise, k):
+    """Zeroes the discriminator's gradient where it is none yet, in the first round only."""
+    for _ in range(k):
+        fake = generator(noise()).detach()
+        d_loss = (F.softplus(-discriminator(real())) + F.softplus(discriminator(fake))).mean()
+        for w in discriminator.parameters():
+            w.grad = None if w.grad is None else 0.5 * w.grad
+        d_loss.backward()
+        learn_D.step()
+    return d_loss.item(), generator_step(discriminator, generator, learn_G, noise)
+
+
+def probabilities_for_logits(discriminator, generator, learn_D, learn_G, real, noise, k):
+    for _ in range(k):
+        on_real, on_fake = discriminator(real()), discriminator(generator(noise()).detach())
+        d_loss = -(on_real.log() + (1 - on_fake).log()).mean()
+        learn_D.zero_grad()
+        d_loss.backward()
+        learn_D.step()
+    return d_loss.item(), generator_step(discriminator, generator, learn_G, noise)
 
 
 RIGHT["12.6"] = [with_cross_entropy_round, without_detach, in_two_functions]
 WRONG["12.6"] = [
-    (gradients_pile_up, "gradients pile up"),
-    (forger_hears_the_judge, "also feels the judge's loss"),
-    (with_forger_loss(lambda logits: -F.softplus(logits)), "minimizes log(1 - D)"),
-    (with_forger_loss(F.softplus), "learns to be caught"),
-    (with_forger_loss(F.logsigmoid), "the sign is wrong"),
-    (exchanged_labels, "call forgeries real"),
-    (forger_too_keen, "the forger takes k steps too"),
-    (one_judge_step, "one step, whatever k is"),
-    (forger_before_judge, "the forger moved first"),
-    (both_move, "the judge moves in the forger's step"),
+    (gradients_pile_up, "the discriminator's gradients pile up"),
+    (never_zero, "gradients pile up in both networks"),
+    (generator_never_zero, "the generator's gradients pile up"),
+    (zero_after_step, "leaves a gradient in the discriminator"),
+    (both_zero_before_the_generator, "leaves a gradient in the discriminator"),
+    (discriminator_steps_again, "the discriminator moves in the generator's step"),
+    (left_over_in_the_second_round, "a gradient is left over"),
+    (probabilities_for_logits, "on logits"),
+    (generator_hears_the_discriminator, "also feels the discriminator's loss"),
+    (with_generator_loss(lambda logits: -F.softplus(logits)), "minimizes log(1 - D)"),
+    (with_generator_loss(F.softplus), "learns to be caught"),
+    (with_generator_loss(F.logsigmoid), "the sign is wrong"),
+    (exchanged_labels, "call generated samples real"),
+    (generator_too_keen, "the generator takes k steps too"),
+    (one_discriminator_step, "one step, whatever k is"),
+    (generator_before_discriminator, "the generator moved first"),
+    (both_move, "the discriminator moves in the generator's step"),
     (one_real_batch, "the same real samples"),
-    (one_noise_batch, "noise() was called 1 times"),
-    (cut_off_forger, "the forger does not move"),
-    (forger_reuses_judge_noise, "the forger does not end where it should"),
+    (one_noise_batch, "noise() was called once"),
+    (cut_off_generator, "the generator does not move"),
+    (generator_reuses_discriminator_noise, "the generator does not end where it should"),
     (lambda *players: in_two_functions(*players)[::-1], "the wrong order"),
     (lambda *players: in_two_functions(*players)[0], "Return both losses"),
     (lambda *players: (0.0, 0.0), "call real() and noise()"),
