@@ -110,7 +110,7 @@ def fit_ppca(x: Tensor, latent_dim: int) -> ProbabilisticPCA:
     """Return the maximum-likelihood model of x (n, D), in closed form. Equations 14, 15.
 
     With the eigenvalues λ₁ ≥ λ₂ ≥ … of the covariance S (divided by n) and its eigenvectors U,
-    σ² = mean of the D - d smallest, W = U_d (Λ_d - σ²I)^½. Any rotation of W's columns is as good.
+    σ² = mean of the D - d smallest, W = U_d (Λ_d - σ²I)^½. W R with a rotation R is as good.
 
     Raises ``ValueError`` unless 1 ≤ latent_dim < D, x is a finite matrix, and some variance is left for the
     noise.
