@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from gm_lib.classifier import DigitClassifier
-from gm_lib.gan import DCGANGenerator
+from gm_lib.gan import GAN, DCGANGenerator
+from gm_lib.gan import digit_gan as untrained_gan
 from gm_lib.system.choose import choose
 from gm_lib.training import load_weights
 
@@ -42,6 +43,24 @@ def digit_gan() -> DCGANGenerator:
         return _load("digit_gan", DCGANGenerator(**card("digit_gan")["config"]))
 
 
+def digit_gan_midway(*, labels: bool = False) -> GAN:
+    """Return a GAN of digits in the middle of its training on MNIST: both players, ready to go on.
+
+    It is ``gm_lib.gan.digit_gan()`` after 1,000 steps, and with ``labels`` the one of half the width that is
+    told the digit, ``digit_gan(width=16, num_classes=10)``, after as many. Their cards, ``digit_gan_midway``
+    and ``digit_gan_labels_midway``, hold the ``"history"`` of these steps. Neither the optimizers' moments
+    nor the averaged generator were kept: the average begins anew, with the generator itself.
+
+    On the CPU, in training mode. Raises what :func:`digit_classifier` raises.
+    """
+    name = "digit_gan_labels_midway" if labels else "digit_gan_midway"
+    with torch.device("cpu"):
+        model = untrained_gan(**card(name)["config"])
+        _put(name, nn.ModuleDict({"generator": model.generator, "discriminator": model.discriminator}))
+    model.averaged.load_state_dict(model.generator.state_dict())
+    return model
+
+
 def card(name: str) -> dict[str, Any]:
     """Return what is known of the pretrained model ``name``: command, seed, data, steps, scores, SHA-256.
 
@@ -58,7 +77,13 @@ _REMEDY = "Install gm_lib again, or make it by python tools/make_pretrained.py i
 
 
 def _load(name: str, model: Model) -> Model:
-    """Put the weights called ``name`` into ``model``, once their SHA-256 is the card's, and freeze it.
+    """Put the weights called ``name`` into ``model``, and freeze it."""
+    _put(name, model)
+    return model.eval().requires_grad_(False)
+
+
+def _put(name: str, model: nn.Module) -> None:
+    """Put the weights called ``name`` into ``model``, once their SHA-256 is the card's.
 
     Weights stored in half precision to save room become those of the model's own precision.
     """
@@ -74,4 +99,3 @@ def _load(name: str, model: Model) -> Model:
             f"{_REMEDY}"
         )
     load_weights(path, model)
-    return model.eval().requires_grad_(False)

@@ -84,6 +84,43 @@ def test_the_generator_is_read_with_confidence_nine_tenths_as_often_as_real_digi
     assert samples["relative"] >= 0.9
 
 
+@pytest.mark.parametrize("labels", [False, True])
+def test_a_game_from_the_middle_of_its_training_goes_on(labels, mnist):
+    model = pretrained.digit_gan_midway(labels=labels)
+    assert model.num_classes == (10 if labels else 0)
+    assert all(
+        part.training for player in (model.generator, model.discriminator) for part in player.modules()
+    )
+    assert all(p.requires_grad for p in (*model.generator.parameters(), *model.discriminator.parameters()))
+    assert not any(p.requires_grad for p in model.averaged.parameters())
+    for name, value in model.averaged.state_dict().items():
+        assert torch.equal(value, model.generator.state_dict()[name])
+    before = torch.cat([p.detach().flatten().clone() for p in model.generator.parameters()])
+    terms = model.update((mnist.train.x[:64], mnist.train.y[:64]), model.optimizers(), 1)
+    after = torch.cat([p.detach().flatten() for p in model.generator.parameters()])
+    assert not torch.equal(before, after)
+    # A discriminator that has learned: better than one that cannot tell, whose loss is log 4.
+    assert terms["d_real"] > 0.52 > 0.48 > terms["d_fake"]
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_a_game_from_the_middle_of_its_training_is_as_good_as_its_card_says(labels, mnist):
+    model = pretrained.digit_gan_midway(labels=labels)
+    history = pretrained.card("digit_gan_labels_midway" if labels else "digit_gan_midway")["history"]
+    said = [row["frechet"] for row in history if "frechet" in row]
+    y = torch.arange(1000) % 10 if labels else None
+    samples = model.sample(1000, y, generator=torch.Generator().manual_seed(0))
+    found = judge_digits(samples, mnist.valid.x[:2000])
+    assert found.digits == 10
+    # The card is of the averaged generator; what was kept is the latest one.
+    assert found.frechet == pytest.approx(said[-1], rel=0.25)
+    assert found.frechet < 0.7 * said[0]
+
+
+def test_all_weights_together_are_smaller_than_two_megabytes():
+    assert sum(path.stat().st_size for path in pretrained.WEIGHTS.iterdir()) < 2_000_000
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_card_says_how_the_model_was_made_and_how_good_it_is(name):
     card = pretrained.card(name)

@@ -15,6 +15,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,12 +29,13 @@ from gm_lib.classifier import DigitClassifier, read_digits
 from gm_lib.data import Batch, Batches, ImageData, Split, images
 from gm_lib.distributions.estimates import estimate
 from gm_lib.evaluation import judge_digits
+from gm_lib.gan import GAN
 from gm_lib.gan import digit_gan as dcgan
 from gm_lib.networks import count_parameters
 from gm_lib.pretrained import WEIGHTS
 from gm_lib.runtime import forked_rng
 from gm_lib.system.files import replace_file
-from gm_lib.training import fit
+from gm_lib.training import History, fit
 
 
 class Made(NamedTuple):
@@ -109,10 +111,53 @@ def digit_gan(seed: int, run: Path | None) -> Made:
     return Made(generator, facts)
 
 
-def train(model: nn.Module, batches: Iterable[Any], *, steps: int, seed: int, **options: Any) -> None:
+# The two games that chapter 13 goes on with: what the models are made of, and how many steps they have done.
+MIDWAY_CONFIGS: dict[str, dict[str, Any]] = {
+    "digit_gan_midway": {"latent_dim": 32, "width": 32},
+    "digit_gan_labels_midway": {"latent_dim": 32, "width": 16, "num_classes": 10},
+}
+MIDWAY_STEPS = 1000
+MIDWAY_LOG, MIDWAY_LOOK = 20, 200  # steps between two records of the losses, and between two looks at samples
+
+
+def midway(name: str, seed: int, run: Path | None) -> Made:
+    """Train the game called ``name`` for a while and keep both players, in half precision.
+
+    The card holds the history of the training, so that what a chapter trains further has a beginning.
+    """
+    data = images("mnist", fallback=False)
+    with forked_rng(seed):
+        model = dcgan(**MIDWAY_CONFIGS[name])
+    batches = Batches(data.train.x, data.train.y, batch_size=GAN_BATCH, seed=seed, device="cpu")
+
+    def look(model: GAN) -> dict[str, float]:
+        labels = torch.arange(1000) % 10 if model.num_classes else None
+        samples = model.sample(1000, labels, generator=Generator().manual_seed(seed))
+        report = judge_digits(samples, data.valid.x[:2000])
+        return {"confident": report.confident, "digits": report.digits, "frechet": report.frechet}
+
+    options: dict[str, Any] = {"evaluate": look, "evaluate_every": MIDWAY_LOOK, "log_every": MIDWAY_LOG}
+    if run:
+        options |= {"out": run, "checkpoint_every": 200}
+    history = train(model, batches, steps=MIDWAY_STEPS, seed=seed, device="cpu", **options)
+    rows = [{key: float(f"{value:.5g}") for key, value in row.items()} for row in history.rows]
+    facts = {
+        "data": f"MNIST's 50,000 training digits, {GAN_BATCH} in a batch; looked at beside 2,000 validation "
+        "images. The test images were not looked at.",
+        "config": MIDWAY_CONFIGS[name],
+        "stages": [{"lr": model.lr, "steps": MIDWAY_STEPS}],
+        "history": rows,
+    }
+    players = nn.ModuleDict({"generator": model.generator, "discriminator": model.discriminator})
+    return Made(players.half(), facts)
+
+
+def train(model: nn.Module, batches: Iterable[Any], *, steps: int, seed: int, **options: Any) -> History:
     """Train to the end; a run that is stopped counts for nothing, so Ctrl-C raises ``KeyboardInterrupt``."""
-    if fit(model, batches, steps=steps, seed=seed, **options).interrupted:
+    history = fit(model, batches, steps=steps, seed=seed, **options)
+    if history.interrupted:
         raise KeyboardInterrupt
+    return history
 
 
 def both_sets(sets: dict[str, ImageData], seed: int) -> Iterator[Batch]:
@@ -148,6 +193,7 @@ def accuracy(model: nn.Module, split: Split) -> dict[str, float]:
 MAKERS: dict[str, Callable[[int, Path | None], Made]] = {
     "digit_classifier": digit_classifier,
     "digit_gan": digit_gan,
+    **{name: partial(midway, name) for name in MIDWAY_CONFIGS},
 }
 
 

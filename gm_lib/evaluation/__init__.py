@@ -1,6 +1,7 @@
 """How good is it? Likelihoods, and judges of samples."""
 
 from gm_lib.evaluation.annealed import annealed_log_likelihood
+from gm_lib.evaluation.copies import CopyReport, copy_test
 from gm_lib.evaluation.coverage import (
     CONFIDENT,
     ModeReport,
@@ -24,6 +25,7 @@ __all__ = [
     "CONFIDENT",
     "COVERED",
     "ActiveUnits",
+    "CopyReport",
     "DigitReport",
     "LikelihoodEstimate",
     "ModeReport",
@@ -32,6 +34,7 @@ __all__ = [
     "active_units",
     "annealed_log_likelihood",
     "bits_per_dim",
+    "copy_test",
     "expected_histogram_kl",
     "frechet_distance",
     "judge_digits",

@@ -152,30 +152,30 @@ def _cross_entropy(answer: Any) -> str:
     found = tensor(call(answer, logits, y), name="the result")
     right = F.cross_entropy(logits, y, reduction="none")
     if found.ndim == 0 and is_close(found, right.mean()):
-        raise Wrong("this is the mean over the images. One price for each is asked for: shape (n,).")
+        raise Wrong("this is the mean over the images. One cost for each is asked for: shape (n,).")
     if found.ndim == 0:
-        raise Wrong("this is one number for the whole batch. One price for each image: shape (n,).")
+        raise Wrong("this is one number for the whole batch. One cost for each image: shape (n,).")
     if found.shape == (6, 6):
         raise Wrong(
             "this has shape (n, n): for each image, the columns of all labels. Take one entry from each row: "
             "[torch.arange(n), y], or gather."
         )
     if found.shape == (6, 4):
-        raise Wrong("this has a price for each class. Only that of the right one, y, is to be paid.")
+        raise Wrong("this has a cost for each class. Only that of the right one, y, is asked for.")
     if found.shape == (6, 1):
         raise Wrong("the shape is (n, 1). Drop the last dimension: against a (n,), it would make pairs.")
     expect_close(
         tensor(found, shape=(6,), name="the result"),
         right,
-        name="the price",
+        name="the cost",
         mistakes={
-            "the sign is wrong. The logarithm of a probability is never positive, a price never negative.": (
+            "the sign is wrong. The logarithm of a probability is never positive, a cost never negative.": (
                 -right
             ),
             "softmax was taken twice: cross_entropy wants logits, and does its own.": F.cross_entropy(
                 logits.softmax(1), y, reduction="none"
             ),
-            "these are probabilities. The price is minus their logarithm.": (-right).exp(),
+            "these are probabilities. The cost is minus their logarithm.": (-right).exp(),
             "these are bits. Take the natural logarithm, for nats.": right / math.log(2),
             "this uses the logarithm to base 10. Take the natural one.": right / math.log(10),
             "the probabilities were normalized over the batch. Each row is an image: dimension 1.": (
@@ -190,12 +190,12 @@ def _cross_entropy(answer: Any) -> str:
     far = torch.tensor([[1000.0, 0.0, 0.0, 0.0], [1000.0, 0.0, 0.0, 0.0]])
     y_far = torch.tensor([1, 0])
     result = call(answer, far, y_far)
-    at_1000 = "right for moderate logits, but at a logit of 1,000 the price should be 1000"
+    at_1000 = "right for moderate logits, but at a logit of 1,000 the cost should be 1000"
     if isinstance(result, Tensor) and bool(result.isnan().any()):
         raise Wrong(f"{at_1000}, and yours is NaN: exp(1000) is infinite. Subtract before you exponentiate.")
     if not is_close(tensor(result, name="the result"), F.cross_entropy(far, y_far, reduction="none")):
-        price = tensor(result).flatten()[0].item()
-        raise Wrong(f"{at_1000}, and yours is {price:.4g}. Do not leave the logarithm: logsumexp.")
+        cost = tensor(result).flatten()[0].item()
+        raise Wrong(f"{at_1000}, and yours is {cost:.4g}. Do not leave the logarithm: logsumexp.")
     return "In nats, image by image, and for any logits."
 
 
@@ -206,7 +206,7 @@ def _cross_entropy(answer: Any) -> str:
     "0.4",
     "One step of training",
     hints=(
-        "Four of the five lines of the loop above, and a return.",
+        "Four things in the right order, and a return.",
         "Forward, forget, backward, step. What would the loss drag along if it were returned as it is?",
         "loss = F.cross_entropy(model(x), y); optimizer.zero_grad(); loss.backward(); optimizer.step(); "
         "return loss.detach().",
@@ -507,7 +507,7 @@ def _principal_axis(answer: Any) -> str:
 
 # 0.8
 
-_SHAPES, _AUTOGRAD, _LOGITS = "Tensors have shapes", "Derivatives for nothing", "From scores to probabilities"
+_SHAPES, _AUTOGRAD, _LOGITS = "Tensors have shapes", "Derivatives for free", "From logits to probabilities"
 _CONVOLUTION, _TRANSPOSE = "Convolution: one small pattern, everywhere", "The transpose: from small to large"
 _MODES, _COVARIANCE = "Batch norm has two modes", "A picture of covariance"
 
@@ -516,7 +516,7 @@ _QUESTIONS: list[tuple[str, Callable[[Any], bool], str]] = [
     ("the shape", lambda a: _is_shape(a, (5, 4, 3)), _SHAPES),
     ("the derivative with detach", lambda a: _is_number(a, 3), _AUTOGRAD),
     ("the gradient after two backwards", lambda a: _is_number(a, 10), _AUTOGRAD),
-    ("the price of no idea", lambda a: _is_number(a, math.log(10), 0.01), _LOGITS),
+    ("the cost of no idea", lambda a: _is_number(a, math.log(10), 0.01), _LOGITS),
     ("the parameters of the convolution", lambda a: _is_number(a, 3216), _CONVOLUTION),
     ("the height after the transposed convolution", lambda a: _is_number(a, 20), _TRANSPOSE),
     (
@@ -529,7 +529,7 @@ _QUESTIONS: list[tuple[str, Callable[[Any], bool], str]] = [
 _BETWEEN: dict[tuple[int, Any], str] = {
     (2, 6): "detach makes a constant of one factor, it has no derivative",
     (3, 5): "backward adds to .grad",
-    (4, 0.1): "that is the probability; the price is minus its logarithm",
+    (4, 0.1): "that is the probability; the cost is minus its logarithm",
     (4, 1.0): "that is the base-10 logarithm; nats are natural ones",
     (5, 3200): "the biases are missing",
     (5, 416): "each kernel covers all 8 channels of the input",

@@ -48,9 +48,8 @@ def _table(answer: Any) -> str:
             "softmax makes probabilities out of logits. Counts become probabilities by dividing.": (
                 count.double().softmax(0)
             ),
-            "a crumb was added to every row. That is smoothing, which comes later; here frequencies are "
-            "asked "
-            "for.": (count + 1) / (8 + kinds),
+            "a pseudo-count was added to every row. That is smoothing, which comes later; here frequencies "
+            "are asked for.": (count + 1) / (8 + kinds),
             "divided by the largest count. The table should sum to one.": count / count.max(),
         },
     )
@@ -68,7 +67,7 @@ def _table(answer: Any) -> str:
 
 @exercise(
     "1.2",
-    "The score of a table",
+    "The cost of a table",
     hints=(
         "What does the table say about each of the patches that came? Look them up: p[codes].",
         "Each costs minus the logarithm of its probability, to base 2. The mean is over the patches that "
@@ -81,15 +80,15 @@ def _bits(answer: Any) -> str:
     codes = torch.tensor([0, 2, 2, 4, 1, 2])
     looked_up = p[codes]
     right = -looked_up.log2().mean()
-    result = tensor(call(answer, p, codes), name="the score")
+    result = tensor(call(answer, p, codes), name="the cost")
     if result.numel() != 1:
         raise Wrong(
             f"one number is asked for, the mean over the patches, and this has shape {tuple(result.shape)}."
         )
     expect_close(
-        number(result, "the score"),
+        number(result, "the cost"),
         right,
-        name="the score",
+        name="the cost",
         mistakes={
             "these are nats: the logarithm is the natural one. Bits take log2.": -looked_up.log().mean(),
             "the sign is wrong. A probability is at most one, so its logarithm is negative and the cost, "
@@ -117,12 +116,12 @@ def _bits(answer: Any) -> str:
         f"yours gives "
         f"{never:.4g}. Something hides the zero.",
     )
-    return "One impossible patch, and the score is infinite: that is next."
+    return "One impossible patch, and the cost is infinite: that is next."
 
 
 def number_or_inf(value: Any) -> float:
     """Return a number that may be infinite."""
-    return float(tensor(value, name="the score").double().reshape(()))
+    return float(tensor(value, name="the cost").double().reshape(()))
 
 
 # 1.3
@@ -154,9 +153,8 @@ def _smoothed(answer: Any) -> str:
             "m was added to every row, and the total was left too small: this does not sum to one.": (
                 (count + m) / (n + m)
             ),
-            "the rows have their crumbs, but the total was not enlarged by m: this sums to more than one.": (
-                (count + m / kinds) / n
-            ),
+            "the rows have their pseudo-counts, but the total was not enlarged by m: this sums to more than "
+            "one.": ((count + m / kinds) / n),
             "one imaginary patch was added to each row, whatever m is.": (count + 1) / (n + kinds),
             "the total was enlarged by m, and the rows got nothing: this sums to less than one, and "
             "zeros are "
@@ -274,8 +272,8 @@ def _image_bits(answer: Any) -> str:
             "this is the mean over the pixels: bits per pixel. An image pays for all of its pixels.": (
                 by_pixel.mean(1)
             ),
-            "white pixels are scored, black ones are not. A pixel that is 0 has probability 1 - p, and costs "
-            "too.": -(x * p.log2()).sum(1),
+            "white pixels are counted, black ones are not. A pixel that is 0 has probability 1 - p, and "
+            "costs too.": -(x * p.log2()).sum(1),
             "black and white are exchanged: p is the probability of 1.": (
                 -torch.where(x == 0, p.log2(), (1 - p).log2()).sum(1)
             ),
@@ -414,4 +412,4 @@ def _posterior(answer: Any) -> str:
         name="p(y | x) for improbable images",
         rtol=1e-3,
     )
-    return "A writer that reads."
+    return "A generative model that classifies."

@@ -410,31 +410,42 @@ def _path_of_draws(answer: Any) -> str:
     column = t[:, None]
     angle = column * (math.pi / 2)
     straight = (1 - column) * a + column * b
-    right = angle.cos() * a + angle.sin() * b
     omega = torch.arccos((a @ b) / (a.norm() * b.norm()))
     between = (torch.sin((1 - column) * omega) * a + torch.sin(column * omega) * b) / torch.sin(omega)
-    expect_close(
-        found,
-        right,
-        atol=1e-4,
-        name="the path",
-        mistakes={
-            "this is the straight line. In its middle the variance is a half: both weights are 1/2, and "
-            "their squares add up to 1/2.": straight,
-            "the path runs from b to a.": angle.sin() * a + angle.cos() * b,
-            "the angle goes to π: cos(π) = -1, so the path ends at -a. It should go to π/2.": (
-                (2 * angle).cos() * a + (2 * angle).sin() * b
-            ),
-            "the angle is t itself, and ends at 1 radian. It should end at π/2.": (
-                column.cos() * a + column.sin() * b
-            ),
-            "this is the straight line, lengthened to the norm of its first end. Close, but its points are "
-            "not distributed as N(0, I): every one has the norm of a.": (
-                straight * a.norm() / straight.norm(dim=1, keepdim=True)
-            ),
-            "this is the great circle between these two points, whose weights depend on the angle between "
-            "them. It is a fair path too, but then its points are not exactly N(0, I). The task's weights "
-            "are cos and sin.": between,
-        },
+    mistakes = {
+        "this is the straight line. In its middle the variance is a half: both weights are 1/2, and "
+        "their squares add up to 1/2.": straight,
+        "the path runs from b to a.": angle.sin() * a + angle.cos() * b,
+        "the angle goes to π: cos(π) = -1, so the path ends at -a. It should go to π/2.": (
+            (2 * angle).cos() * a + (2 * angle).sin() * b
+        ),
+        "the angle is t itself, and ends at 1 radian. It should end at π/2.": column.cos() * a
+        + column.sin() * b,
+        "this is the straight line, lengthened to the norm of its first end. Close, but its points are "
+        "not distributed as N(0, I): every one has the norm of a.": (
+            straight * a.norm() / straight.norm(dim=1, keepdim=True)
+        ),
+        "this is the great circle between these two points, whose weights depend on the angle between "
+        "them. Their squares do not add up to one, so the points are not exactly N(0, I).": between,
+    }
+    for message, wrong in mistakes.items():
+        if is_close(found, wrong, atol=1e-4):
+            raise Wrong(message)
+    ends = torch.stack([a, b], dim=1)
+    weights = torch.linalg.lstsq(ends, found.to(ends.dtype).T).solution.T
+    expect(
+        is_close(found, weights @ ends.T, atol=1e-4),
+        "these points are not a and b with a weight each.",
+    )
+    expect(
+        is_close(weights[[0, -1]], torch.eye(2), atol=1e-4),
+        "the path should be at a when t = 0, and at b when t = 1.",
+    )
+    worst = int(((weights**2).sum(1) - 1).abs().argmax())
+    total = float((weights[worst] ** 2).sum())
+    expect(
+        abs(total - 1) < 1e-3,
+        f"at t = {t[worst]:.1f} the squares of your weights add up to {total:.3f}, which is the variance of "
+        "the point there. They should add up to one.",
     )
     return "Every step is as good a draw as the two ends."

@@ -91,7 +91,7 @@ def _expect_one_each(found: Tensor, by_pixel: Tensor) -> None:
     "9.2",
     "The price of a code",
     hints=(
-        "The formula stands above the exercise. Which of mu and log_var enters how?",
+        "Put z = mu + sigma·eps into log q(z) - log p(z). What are the means of eps and eps²?",
         "σ² is log_var.exp(), and log σ² is log_var itself.",
         "0.5 * (mu**2 + log_var.exp() - 1 - log_var), element by element; nothing is summed.",
     ),
@@ -276,7 +276,7 @@ def _losses(x: Tensor, mu: Tensor, log_var: Tensor, eps: Tensor, decode: Any) ->
     "The Gaussian behind a weighted loss",
     hints=(
         "Divide the loss by the weight, so that the KL stands alone. What stands before the sum of squares?",
-        "There it is 1 / (weight · pixels); in the Gaussian's bill it is 1 / (2σ²). Set them equal.",
+        "There it is 1 / (weight · pixels); in the Gaussian's -log density it is 1 / (2σ²). Set them equal.",
         "σ² = weight · pixels / 2; σ is its root.",
     ),
 )
@@ -304,7 +304,7 @@ def _sigma(answer: Any) -> str:
             "the 2 is on the wrong side: 1/(weight · pixels) = 1/(2σ²).": (2 * product).sqrt(),
         },
     )
-    return f"The weight in the wild implies σ = {found[0]:.2f} on pixels between 0 and 1."
+    return f"The weight 0.00025 on these images implies σ = {found[0]:.2f} on pixels between 0 and 1."
 
 
 # 9.5

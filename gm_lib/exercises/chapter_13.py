@@ -17,7 +17,7 @@ from gm_lib.exercises.core import Wrong, call, exercise, expect, expect_close, i
 
 @exercise(
     "13.1",
-    "What the two players pay",
+    "The losses of the two players",
     hints=(
         "D(x) is the sigmoid of the logit t. What is -log sigmoid(t), written without a sigmoid?",
         "-log D is softplus(-t), and -log(1 - D) is softplus(t): F.softplus does both, at any size of t.",
@@ -27,48 +27,50 @@ from gm_lib.exercises.core import Wrong, call, exercise, expect, expect_close, i
 )
 def _losses(answer: Any) -> str:
     if not isinstance(answer, tuple) or len(answer) != 2:
-        raise Wrong("two functions are asked for: (pay_discriminator, pay_generator).")
+        raise Wrong("two functions are asked for: (loss_of_discriminator, loss_of_generator).")
     of_discriminator, of_generator = answer
     real, fake = 2 * torch.randn(6), 2 * torch.randn(6)
-    found = _one_each(call(of_discriminator, real, fake), 6, "pay_discriminator")
+    found = _one_each(call(of_discriminator, real, fake), 6, "loss_of_discriminator")
     expect_close(
         found,
         softplus(-real) + softplus(fake),
-        name="what the discriminator pays",
+        name="the discriminator's loss",
         mistakes={
-            "the discriminator's bill has the wrong sign: this is its part of the value, which it wants "
+            "the discriminator's loss has the wrong sign: this is its part of the value, which it wants "
             "large. A loss is made small.": -softplus(-real) - softplus(fake),
-            "the labels are exchanged: this discriminator is paid for calling real images "
-            "generated.": softplus(real) + softplus(-fake),
+            "the labels are exchanged: this discriminator gains by calling real images generated.": softplus(
+                real
+            )
+            + softplus(-fake),
             "the generated images are graded as if they were real: their part is -log(1 - D).": (
                 softplus(-real) + softplus(-fake)
             ),
-            "the generated images are missing in what the discriminator pays.": softplus(-real),
-            "the real images are missing in what the discriminator pays.": softplus(fake),
-            "this is half of it. Each part is paid in full; a factor would only change the step size.": 0.5
+            "the generated images are missing in the discriminator's loss.": softplus(-real),
+            "the real images are missing in the discriminator's loss.": softplus(fake),
+            "this is half of it. Both parts count in full; a factor would only change the step size.": 0.5
             * (softplus(-real) + softplus(fake)),
             "these are logits, and you took them for probabilities of being real: D is their sigmoid.": -(
                 real.clamp(1e-8, 1).log() + (1 - fake).clamp(1e-8, 1).log()
             ),
         },
     )
-    found = _one_each(call(of_generator, fake), 6, "pay_generator")
+    found = _one_each(call(of_generator, fake), 6, "loss_of_generator")
     expect_close(
         found,
         softplus(-fake),
-        name="what the generator pays",
+        name="the generator's loss",
         mistakes={
             "this is log(1 - D(G(z))), the minimax loss. It vanishes where the generator loses; -log D(G(z)) "
             "is asked for.": -softplus(fake),
-            "this is what the discriminator pays for generated images. The generator wants the "
+            "this is the discriminator's loss on generated images. The generator wants the "
             "opposite.": softplus(fake),
             "the sign is wrong: this is log D(G(z)), which the generator wants large.": -softplus(-fake),
         },
     )
     big = torch.tensor([-200.0, 200.0])
     for name, value, right in (
-        ("pay_discriminator", call(of_discriminator, big, -big), torch.tensor([400.0, 0.0])),
-        ("pay_generator", call(of_generator, big), torch.tensor([200.0, 0.0])),
+        ("loss_of_discriminator", call(of_discriminator, big, -big), torch.tensor([400.0, 0.0])),
+        ("loss_of_generator", call(of_generator, big), torch.tensor([200.0, 0.0])),
     ):
         expect(
             is_close(tensor(value, shape=(2,), name=f"the result of {name}"), right),
@@ -94,12 +96,12 @@ def _one_each(value: Any, n: int, name: str) -> Tensor:
 
 
 class _Player(nn.Module):
-    """A small network without batch norm, so that one batch of both halves is as right as two."""
+    """A small network with batch norm: one batch of both halves is not two batches."""
 
     def __init__(self, n_in: int, n_out: int, squeeze: bool):
         super().__init__()
         self.latent_dim, self.squeeze = n_in, squeeze
-        self.net = nn.Sequential(nn.Linear(n_in, 6), nn.Tanh(), nn.Linear(6, n_out))
+        self.net = nn.Sequential(nn.Linear(n_in, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Linear(6, n_out))
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.net(x)
@@ -140,7 +142,7 @@ class _Descent:
     "13.2",
     "The discriminator's turn",
     hints=(
-        "Make the images, judge both streams, lower what the discriminator pays. Which of the two networks "
+        "Make the images, judge both streams, lower the discriminator's loss. Which of the two networks "
         "must not hear of it?",
         "Make the images under torch.no_grad(), or detach() them. Then the three lines of every step: "
         "zero_grad, backward, step.",
@@ -159,6 +161,8 @@ def _discriminator_turn(answer: Any) -> str:
     loss = (softplus(-real_logits) + softplus(fake_logits)).mean()
     right, start = _after(judge, loss, _LR), _weights(judge)
     stale = right - _LR
+    both = judge(torch.cat([x, fake]))
+    mixed = (softplus(-both[:8]) + softplus(both[8:])).mean()
     wrong_targets = {
         "zero_grad is missing: gradients from before were added to this step's.": stale,
         "the batch is summed. Take the mean, or the step grows with the batch.": _after(judge, 8 * loss, _LR),
@@ -178,6 +182,8 @@ def _discriminator_turn(answer: Any) -> str:
         "generated images are graded as real here. That is the generator's wish; the discriminator's is the "
         "opposite.": _after(judge, (softplus(-real_logits) + softplus(-fake_logits)).mean(), _LR),
         "the discriminator went uphill: the loss has the wrong sign.": _after(judge, -loss, _LR),
+        "real and generated images were judged in one batch. Batch norm then mixes their statistics: judge "
+        "each half in a batch of its own.": _after(judge, mixed, _LR),
     }
     generator_start = _weights(generator)
     result = call(answer, generator, judge, optimizer, x, z)
@@ -194,14 +200,14 @@ def _discriminator_turn(answer: Any) -> str:
         is_close(number(result, "the loss"), loss.item()),
         f"the step is right, but the loss you return should be {loss.item():.4g}, as it was before the step.",
     )
-    return "The judge has learned, and the generator has heard nothing of it."
+    return "The discriminator has learned, and the generator has not moved."
 
 
 @exercise(
     "13.3",
     "The generator's turn",
     hints=(
-        "Judge images that still have their history. What would they cost if they were real?",
+        "Judge images that still have their history. What would the loss be if they were real?",
         "The gradient flows through the discriminator; only the optimizer decides who moves. Do not detach "
         "here. zero_grad before backward.",
         "loss = softplus(-discriminator(generator(z))).mean(); optimizer.zero_grad(); loss.backward(); "
@@ -253,7 +259,7 @@ def _generator_turn(answer: Any) -> str:
         is_close(number(result, "the loss"), loss.item()),
         f"the step is right, but the loss you return should be {loss.item():.4g}, as it was before the step.",
     )
-    return "The gradient came through the judge, and only the generator moved."
+    return "The gradient came through the discriminator, and only the generator moved."
 
 
 def _expect_able_to_learn(generator: nn.Module, judge: nn.Module) -> None:
@@ -326,7 +332,7 @@ def _spread(answer: Any) -> str:
             ),
         },
     )
-    return f"With eps = 0.8 a channel of σ = 0.5 comes out with {found[0]:.2f} in place of 1."
+    return "eps counts beside σ²: the quieter a channel, the more it loses."
 
 
 # 13.5
@@ -349,9 +355,10 @@ class _Normed(nn.Module):
     "Sampling that can be trusted",
     hints=(
         "Three things to arrange around generator(z): the mode, the graph, and the mode again.",
-        "generator.eval() before, torch.no_grad() around, and afterwards the mode that generator.training "
-        "told you before.",
-        "training = generator.training; generator.eval(); ...; generator.train(training)",
+        "generator.eval() before, torch.no_grad() around. Every part of generator.modules() has its own "
+        "mode: note before which parts are training.",
+        "trained = [part for part in generator.modules() if part.training]; generator.eval(); ...; "
+        "for part in trained: part.training = True",
     ),
 )
 def _sample(answer: Any) -> str:
@@ -362,8 +369,11 @@ def _sample(answer: Any) -> str:
     reference = copy.deepcopy(generator).eval()
     with torch.no_grad():
         right = reference(z)
-    for training in (True, False):
+    for training, frozen in ((True, False), (False, False), (True, True)):
         generator.train(training)
+        if frozen:
+            generator.norm.eval()  # for good, as in fine-tuning
+        modes = [part.training for part in generator.modules()]
         before = {name: value.clone() for name, value in generator.state_dict().items()}
         found = tensor(call(answer, generator, z), shape=(8, 2), name="the result")
         mode = "training" if training else "evaluation"
@@ -383,15 +393,16 @@ def _sample(answer: Any) -> str:
         )
         if generator.training != training:
             raise Wrong(
-                f"the generator came in {mode} mode and left in the other. Whoever trains it would not know."
+                f"the generator came in {mode} mode and left in the other. Its next step would be another."
             )
         expect(
             all(p.requires_grad for p in generator.parameters()),
             "the generator was frozen and stays so: after your sampling it would never learn again.",
         )
         expect(
-            all(module.training == training for module in generator.modules()),
-            f"the generator came in {mode} mode, and a part of it did not come back.",
+            [part.training for part in generator.modules()] == modes,
+            f"the generator came in {mode} mode, and a part of it did not come back to its own mode. train() "
+            "sets all parts alike; a part may have been in evaluation mode for good.",
         )
     return "The same noise, the same image, in any company."
 

@@ -164,7 +164,7 @@ WRONG["0.3"] = [
     (lambda logits, y: -logits[range(len(y)), y], "missing its normalizer"),
     (lambda logits, y: logits.logsumexp(1), "only the normalizer"),
     (lambda logits, y: -logits.log_softmax(1)[:, y], "columns of all labels"),
-    (lambda logits, y: -logits.log_softmax(1), "a price for each class"),
+    (lambda logits, y: -logits.log_softmax(1), "a cost for each class"),
     (lambda logits, y: -logits.log_softmax(1).gather(1, y[:, None]), "Drop the last dimension"),
 ]
 
@@ -402,7 +402,7 @@ RIGHT["0.8"] = [
 ]
 WRONG["0.8"] = [
     (but(1, (5, 1, 3)), "7 of 8 are right. (1) the shape: read “Tensors have shapes” again."),
-    (but(2, 6), "“Derivatives for nothing” again, for detach makes a constant"),
+    (but(2, 6), "“Derivatives for free” again, for detach makes a constant"),
     (but(3, 5), "backward adds to .grad"),
     (but(4, 0.1), "that is the probability"),
     (but(4, math.log10(10)), "base-10"),

@@ -42,13 +42,13 @@ WRONG["1.1"] = [
     (lambda codes, kinds: torch.bincount(codes, minlength=kinds).float().softmax(0), "softmax makes"),
     (
         lambda codes, kinds: (torch.bincount(codes, minlength=kinds) + 1) / (len(codes) + kinds),
-        "a crumb was added",
+        "a pseudo-count was added",
     ),
     (lambda codes, kinds: torch.full((kinds,), 1 / kinds), "the table should be"),
 ]
 
 
-# 1.2: the score of a table ---------------------------------------------------------------------------
+# 1.2: the cost of a table ----------------------------------------------------------------------------
 
 
 def clipped(p, codes):

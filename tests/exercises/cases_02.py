@@ -288,6 +288,8 @@ def lengthened(a, b, t):
 RIGHT["2.8"] = [
     stepwise,
     with_roots,
+    lambda a, b, t: torch.outer((1 - t).sqrt(), a) + torch.outer(t.sqrt(), b),
+    lambda a, b, t: torch.outer(t**2, b) + torch.outer((1 - t**4).sqrt(), a),
     lambda a, b, t: torch.einsum(
         "ts,sd->td",
         torch.stack([(t * math.pi / 2).cos(), (t * math.pi / 2).sin()], dim=1),
@@ -303,5 +305,7 @@ WRONG["2.8"] = [
     (on_the_great_circle, "great circle between these two"),
     (lambda a, b, t: stepwise(a, b, t).T, "are exchanged"),
     (lambda a, b, t: stepwise(a, b, t[:1]), "one point for each step"),
-    (lambda a, b, t: torch.outer((1 - t).sqrt(), a) + torch.outer(t.sqrt(), b), "the path should be"),
+    (lambda a, b, t: torch.outer(1 - t**2, a) + torch.outer(t**2, b), "add up to"),
+    (lambda a, b, t: torch.outer((t / 2 * math.pi / 2).cos(), a) + torch.outer(t, b), "at a when t = 0"),
+    (lambda a, b, t: stepwise(a, b, t) + 1, "with a weight each"),
 ]

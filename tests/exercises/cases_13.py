@@ -141,8 +141,9 @@ def cleared_too_late(turn):
     return cleared
 
 
-RIGHT["13.2"] = [one_batch, two_backwards, discriminator_turn()]
+RIGHT["13.2"] = [two_backwards, discriminator_turn()]
 WRONG["13.2"] = [
+    (one_batch, "judged in one batch"),
     (discriminator_turn(cut=False), "gradients were left on the generator"),
     (both_move, "the generator's weights moved"),
     (discriminator_turn(zero=False), "zero_grad is missing"),
@@ -273,6 +274,14 @@ def sampler(*, evaluate=True, no_grad=True, restore=True):
     return sample
 
 
+def with_modes(generator, z):
+    modes = {part: part.training for part in generator.modules()}
+    x = sampler(restore=False)(generator, z)
+    for part, training in modes.items():
+        part.training = training
+    return x
+
+
 def with_a_copy(generator, z):
     import copy
 
@@ -287,11 +296,7 @@ def always_trains_again(generator, z):
 
 
 def one_by_one(generator, z):
-    training = generator.training
-    generator.train(False)
-    x = torch.cat([generator(row[None]) for row in z]).detach()
-    generator.train(training)
-    return x
+    return torch.cat([with_modes(generator, row[None]) for row in z])
 
 
 def only_the_norm(generator, z):
@@ -300,8 +305,9 @@ def only_the_norm(generator, z):
         return generator(z)
 
 
-RIGHT["13.5"] = [with_a_copy, one_by_one, sampler()]
+RIGHT["13.5"] = [with_a_copy, one_by_one, with_modes]
 WRONG["13.5"] = [
+    (sampler(), "back to its own mode"),
     (lambda generator, z: generator(z), "your sampling changed the model"),
     (sampler(evaluate=False), "your sampling changed the model"),
     (sampler(no_grad=False), "drags its graph along"),

@@ -79,6 +79,25 @@ def test_a_batch_has_three_mnist_images_for_each_small_digit(mnist):
     assert change[96:].mean() < change[:96].mean()
 
 
+def test_a_game_is_kept_with_both_players_and_its_history(mnist, tmp_path, monkeypatch):
+    monkeypatch.setattr(make_pretrained, "MIDWAY_STEPS", 2)
+    monkeypatch.setattr(make_pretrained, "MIDWAY_LOG", 1)
+    monkeypatch.setattr(make_pretrained, "MIDWAY_LOOK", 2)
+    monkeypatch.setattr(make_pretrained, "images", lambda name, fallback: mnist)
+    threads = torch.get_num_threads()
+    try:
+        assert make_pretrained.main(["digit_gan_labels_midway", "--out", str(tmp_path)]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    card = json.loads((tmp_path / "digit_gan_labels_midway.json").read_text("utf-8"))
+    assert [row["step"] for row in card["history"]] == [1, 2, 2]
+    assert {"discriminator_loss", "generator_loss"} <= card["history"][0].keys()
+    assert {"confident", "digits", "frechet"} <= card["history"][-1].keys()
+    kept = load_file(tmp_path / "digit_gan_labels_midway.safetensors")
+    assert {name.partition(".")[0] for name in kept} == {"generator", "discriminator"}
+    assert {value.dtype for value in kept.values()} == {torch.float16, torch.int64}
+
+
 def test_a_training_that_is_stopped_writes_nothing_and_says_so(tmp_path, monkeypatch, capsys):
     def stopped(seed, run):
         raise KeyboardInterrupt

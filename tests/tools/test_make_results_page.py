@@ -5,7 +5,7 @@ import re
 import pytest
 from toy_record import put, quantity, toy_record
 
-from make_results_page import PAGE, SCOREBOARD, main, page
+from make_results_page import GREY, PAGE, SCOREBOARD, main, page
 from records import ROOT, read_all
 
 
@@ -106,6 +106,37 @@ def test_the_scoreboard_shows_the_models_that_were_measured_with_links_to_their_
     assert rows(board)[2:] == [
         ["13", "GAN, 1,200 steps", "has no p(x)", "[2.50 ± 0.71](#gan_quick)"],
     ]
+
+
+def test_the_scoreboard_calls_a_bound_a_bound_and_a_likelihood_a_likelihood():
+    names = ("pixels", "tiles", "tiles_by_digit", "neighbours", "causes")
+    of = {name: quantity("d", "nats per image", 104.3, 104.5) for name in names}
+    of |= {f"frechet_{name}": quantity("d", "u", 24.3, 24.5) for name in names}
+    bounded = toy_record("vae_quick", quantities={"bound_300": of["causes"], "frechet": of["frechet_tiles"]})
+    text = page({"first_digits": toy_record("first_digits", quantities=of), "vae_quick": bounded})
+    board = rows(text[text.index("## Scoreboard") : text.index("## first_digits")])[2:]
+    assert [row[0] for row in board] == ["1", "1", "1", "2", "5", "9"]
+    assert all(row[2] == "[104.40 ± 0.14](#first_digits)" for row in board[:-1])
+    assert board[-1][2].startswith("≤ [104.40 ± 0.14](#vae_quick)")
+
+
+def test_a_spread_below_a_ten_thousandth_is_not_printed():
+    values = quantity("d", "nats per image", 6.12825, 6.12829)
+    text = page({"toy": toy_record("toy", quantities={"d": values})})
+    assert rows(text)[-1][1:] == ["**6.13**", "6.13", "6.13"]
+
+
+def test_grey_models_have_a_table_of_their_own():
+    names = [name for _, _, name in GREY]
+    grey = toy_record("first_grey", quantities={name: quantity("d", "b", 1.9, 2.1) for name in names})
+    text = page(
+        {
+            "first_grey": grey,
+            "gan_quick": toy_record("gan_quick", quantities={"frechet": quantity("d", "u", 2.0, 3.0)}),
+        }
+    )
+    board = text[text.index("Grey digits") : text.index("## first_grey")]
+    assert [row[2] for row in rows(board)[2:]] == ["[2.00 ± 0.14](#first_grey)"] * len(GREY)
 
 
 def test_each_model_of_the_scoreboard_has_its_record_and_quantities():
