@@ -85,7 +85,7 @@ def _location_scale(answer: Any) -> str:
     draws = tensor(call(answer, mu, two, eps), shape=(6, 3), name="the result")
     expect(
         is_close(draws, call(answer, mu, two, eps)),
-        "the same eps gives other draws each time: you roll new dice. The noise is the argument eps.",
+        "the same eps gives other draws each time: you draw new noise. The noise is the argument eps.",
     )
     mistakes = {
         "your draws are too wide: at log_var = 2 their variance is 54.6, not 7.39. exp(log_var) is the "
@@ -137,9 +137,9 @@ _WHY = {
 
 @exercise(
     "8.3",
-    "Which bills the pathwise gradient can be trusted with",
+    "Which costs the pathwise gradient can be trusted with",
     hints=(
-        "Draw the six bills on paper.",
+        "Draw the six costs on paper.",
         "Kinks are fine. What is not?",
         "Three of them jump. Multiplying by (z > 1) makes a jump unless the other factor is 0 there.",
     ),
@@ -152,7 +152,7 @@ def _trusted(answer: Any) -> str:
     names = set(answer)
     unknown = [name for name in names if name not in _WHY]
     if unknown:
-        raise Wrong(f"there is no bill {unknown[0]!r}. The names are {', '.join(_WHY)}.")
+        raise Wrong(f"there is no cost {unknown[0]!r}. The names are {', '.join(_WHY)}.")
     jump = {"rounded", "toll", "fraction"}
     for name in _WHY:
         if name in names and name in jump:
@@ -275,7 +275,7 @@ def _implicit_derivative(answer: Any) -> str:
     hints=(
         "Differentiate ℓ_j - log Σ exp(ℓ_i) by ℓ_i, once for i = j and once for i ≠ j.",
         "The score is a one-hot vector at j minus a vector that does not depend on j.",
-        "bills[j] for each draw, times (one_hot(j) - softmax(logits)). Mind the shapes: (n, 1) times (n, K).",
+        "costs[j] for each draw, times (one_hot(j) - softmax(logits)). Mind the shapes: (n, 1) times (n, K).",
     ),
 )
 def _wheel_score(answer: Any) -> str:
@@ -295,7 +295,7 @@ def _wheel_score(answer: Any) -> str:
         "the sign of the score is turned round. A logit pushes up the probability of its own sector: "
         "one-hot minus "
         "softmax.": -right,
-        "this is the score alone. Each spin's score is multiplied by its bill.": corner - probs,
+        "this is the score alone. Each spin's score is multiplied by its cost.": corner - probs,
         "the one-hot vector is only half of the score: log Σ exp(ℓ_i) has a derivative too.": bill * corner,
         "softmax is only half of the score: ℓ_j itself has a derivative too, at i = j.": -bill * probs,
         "you differentiated π_j. The score is the derivative of log π_j: divide by π_j.": (

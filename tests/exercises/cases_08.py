@@ -67,7 +67,7 @@ WRONG["8.2"] = [
     (lambda mu, log_var, eps: (log_var / 2).exp() * eps, "mu is missing"),
     (lambda mu, log_var, eps: mu + (log_var / 2).exp() + eps, "It multiplies the noise"),
     (lambda mu, log_var, eps: mu + (-log_var / 2).exp() * eps, "check the sign in the exponent"),
-    (lambda mu, log_var, eps: Normal(mu, (log_var / 2).exp()).rsample(), "you roll new dice"),
+    (lambda mu, log_var, eps: Normal(mu, (log_var / 2).exp()).rsample(), "you draw new noise"),
     (lambda mu, log_var, eps: mu + (log_var / 2).exp().detach() * eps, "no gradient reaches log_var"),
     (lambda mu, log_var, eps: (mu + (log_var / 2).exp() * eps).detach(), "no gradient reaches mu"),
     (lambda mu, log_var, eps: (mu + (log_var / 2).exp() * eps).mean(), "should have shape (6, 3)"),
@@ -95,7 +95,7 @@ WRONG["8.3"] = [
     ({"distance", "overshoot", "cube", "fraction"}, "sees the slope 1 between them"),
     ({"distance", "rounded", "overshoot", "cube"}, "always 0"),
     (set(), "'distance' is missing"),
-    ({"distance", "overshot", "cube"}, "there is no bill 'overshot'"),
+    ({"distance", "overshot", "cube"}, "there is no cost 'overshot'"),
     ("distance", "a set of names is needed"),
 ]
 
