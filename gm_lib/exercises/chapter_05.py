@@ -362,7 +362,7 @@ def _m_step(answer: Any) -> str:
     "Completing an image",
     hints=(
         "First find out which component it may have been: its posterior given the known pixels. Then average "
-        "the prototypes' other pixels with it.",
+        "the components' other pixels with it.",
         "A white pixel has the probability p, a black one 1 - p. In logarithms: x @ log p + (1 - x) @ "
         "log(1 - p), summed over the known pixels.",
         "seen = probs[:, :known]; log_joint = weights.log() + x_known @ seen.log().T + (1 - x_known) @ "
@@ -383,7 +383,7 @@ def _complete(answer: Any) -> str:
             "these are all pixels. Return the ones that were not given: probs[:, known:] for each component."
         )
     if tuple(found.shape) == (8, 3):
-        raise Wrong("this is one column for each component. Average the prototypes' other pixels with it.")
+        raise Wrong("this is one column for each component. Average the components' other pixels with it.")
     decided = "this decides for {}. The expected value is an average over what is possible."
     expect_close(
         found,
@@ -439,10 +439,10 @@ def _complete(answer: Any) -> str:
     "5.6",
     "The posterior of probabilistic PCA",
     hints=(
-        "Multiply out ‖x - μ - Wz‖². The precision, C⁻¹, is what stands between zᵀ and z: I + WᵀW/σ². With "
-        "M = WᵀW + σ²I that is M/σ².",
-        "So the covariance is σ²M⁻¹, and for a single x the mean is M⁻¹Wᵀ(x - μ). x has a row for each "
-        "image, so (x - mu) @ W has the rows Wᵀ(x - μ), and M⁻¹ is symmetric.",
+        "Multiply out the square ‖x - μ - Wz‖². Collect the terms that are quadratic in z, and those "
+        "that are linear. The prior has a quadratic one too.",
+        "What stands between zᵀ and z is C⁻¹ = I + WᵀW/σ², and what zᵀ is multiplied with is C⁻¹m = "
+        "Wᵀ(x - μ)/σ². x has a row for each image, so (x - mu) @ W has the rows Wᵀ(x - μ).",
         "M = W.T @ W + noise_variance * torch.eye(W.shape[1]); inverse = torch.linalg.inv(M); return "
         "(x - mu) @ W @ inverse, noise_variance * inverse",
     ),
@@ -481,6 +481,10 @@ def _posterior_of_code(answer: Any) -> str:
                 projected @ torch.linalg.inv(W.T @ W)
             ),
             "this is Wᵀ(x - μ), not yet divided by M.": projected,
+            "this is what stands beside zᵀ, C⁻¹m. Multiply it by C to get the mean m.": projected / noise,
+            "the sign is wrong. The square has -2 zᵀWᵀ(x - μ), and half of minus that is positive.": (
+                -projected @ inverse
+            ),
             "it is multiplied by M. The mean has its inverse.": projected @ M,
             "it is too small by the factor σ². With I + WᵀW/σ² for M, divide Wᵀ(x - μ) by σ² too.": (
                 noise * projected @ inverse

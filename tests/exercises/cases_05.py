@@ -363,6 +363,8 @@ WRONG["5.6"] = [
     (with_mean(lambda x, W, mu, s: (x - mu) @ torch.linalg.pinv(W).T), "least squares"),
     (with_mean(lambda x, W, mu, s: (x - mu) @ W @ torch.linalg.inv(W.T @ W + s)), "to every entry of WᵀW"),
     (with_mean(lambda x, W, mu, s: (x - mu) @ W), "not yet divided by M"),
+    (with_mean(lambda x, W, mu, s: (x - mu) @ W / s), "what stands beside zᵀ"),
+    (with_mean(lambda x, W, mu, s: (mu - x) @ W @ m_inverse(W, s)), "the sign is wrong"),
     (with_mean(lambda x, W, mu, s: (x - mu) @ W @ torch.linalg.inv(m_inverse(W, s))), "has its inverse"),
     (with_mean(lambda x, W, mu, s: s * (x - mu) @ W @ m_inverse(W, s)), "too small by the factor σ²"),
     (with_mean(lambda x, W, mu, s: (x - mu) @ W @ m_inverse(W, s) / s), "accounts for already"),
