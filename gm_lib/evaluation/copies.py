@@ -15,7 +15,7 @@ from torch import Tensor
 from gm_lib.data import check_images
 from gm_lib.distributions.estimates import as_tensor
 
-SUSPECT = 0.01  # the share of fresh examples that are as near to the training data as a suspect is
+SUSPECT = 0.01  # a suspect's quotient is below this quantile of those of fresh examples
 _FARTHEST = math.log(10.0)  # ten times nearer to one set than to the other: more does not count
 _ROWS = 100  # of a matrix of all distances that are in memory at a time
 
@@ -27,11 +27,16 @@ class CopyReport:
     ``ratio``: the distance of a sample to the nearest training example over that to the nearest held-out one,
     the geometric mean over the samples, in units of the same mean over fresh examples. Copies make it small;
     ``standard_error`` is its own. ``p_value``: how often it is as small by chance if the samples are fresh
-    examples of the same distribution. ``suspects``: how many samples have a quotient that only 1 % of the
-    fresh examples stay below, and ``suspects_by_chance`` how many have it by chance.
+    examples of the same distribution. A p-value near 1 with a ratio above 1 is a finding too: these samples
+    are unlike data, and then the test has little power. It says nothing against copies among them.
+
+    ``suspects``: how many samples have a quotient below the lower 1 % quantile of the fresh examples, and
+    ``suspects_by_chance`` how many fresh examples in their place would have it on average. Fewer than 100
+    fresh examples cannot show a tail of 1 %: the quantile is their smallest, and more come by chance.
 
     ``ratios``: the quotient of each sample, (n,), not in units of anything, and ``nearest``: which training
-    example is nearest to it, (n,). The samples with the smallest quotients are the ones to look at.
+    example is nearest to it, (n,). The samples with the smallest quotients are the ones to look at. Each
+    quotient is held in [0.1, 10], in ``ratios`` and in the mean: an exact copy counts as ten times nearer.
     ``n`` samples and ``n_fresh`` fresh examples were compared with ``n_training`` and ``n_held_out`` ones.
     """
 
@@ -63,6 +68,8 @@ class CopyReport:
             f"beside {self.n_fresh:,} fresh examples; {self.n_training:,} training and {self.n_held_out:,} "
             "held-out ones"
         )
+        if self.ratio > 1 and self.p_value > 0.95:
+            lines.append("farther from both sets than fresh examples: samples unlike data, little power")
         return "\n".join(lines)
 
 
@@ -89,20 +96,22 @@ def copy_test(
     random exchanges of samples and fresh examples, with a generator of its own, begun with ``seed``. It is
     exact for samples from the distribution of the fresh data, as a perfect generator makes them. Samples
     unlike data lie far from both sets, and their quotients near 1: with more training than held-out examples
-    that is above those of fresh data, so that such samples are rather acquitted. Samples that are all alike
-    have the same neighbours and say no more than one of them, but the p-value takes them for independent: of
-    a generator that has collapsed it means nothing.
+    that is above those of fresh data. So the test cannot clear such samples, and a few copies among them may
+    be hidden by the rest. Samples that are all alike have the same neighbours and say no more than one of
+    them, but the p-value takes them for independent: of a generator that has collapsed it means nothing.
 
-    The comparison of three sets of examples is that of Meehan et al. 2020, who compare the distances to the
-    training set themselves.
+    The comparison of three sets of examples is that of Meehan et al. 2020. They compare the distances to the
+    training set themselves, within the cells of a partition of the space. Here one mean goes over all
+    samples: copies in one corner of the data may be missed, if samples elsewhere lie far off.
 
-    It finds what is near in pixels: copies that were turned, scaled or redrawn pass. Give the training data
-    whole, or the copies of what is left out pass too. Fresh data by the hands that made the held-out data lie
-    nearer to these, and make honest samples look like copies.
+    It finds what is near in pixels: copies that were turned, scaled or redrawn pass. Give what the generator
+    was trained on, whole and nothing else: copies of what is left out pass, and what resembles a few training
+    examples is lost among many others. Fresh data by the hands that made the held-out data lie nearer to
+    these, and make honest samples look like copies: mix before you part.
 
     Raises ``ValueError`` for arrays whose shapes do not fit, that hold too few examples (2 samples, 2 fresh
-    examples, 1 of each other set are the least) or values that are not finite, for images out of [0, 1], and
-    for ``permutations`` below 1.
+    examples, 1 of each other set are the least) or values that are not finite, for images out of [0, 1], for
+    a fresh example that is in one of the other sets too, and for ``permutations`` below 1.
     """
     if permutations < 1:
         raise ValueError(f"permutations must be at least 1, not {permutations}.")
@@ -117,24 +126,32 @@ def copy_test(
             )
         if name in ("samples", "fresh examples") and len(rows) < 2:
             raise ValueError(f"at least 2 {name} are needed, got {len(rows)}.")
-    logs, nearest = _log_ratios(torch.cat([ours, unseen]), theirs, reference)
-    n, generator = len(ours), torch.Generator("cpu").manual_seed(seed)
+    logs, nearest, touching = _log_ratios(torch.cat([ours, unseen]), theirs, reference)
+    for name, at in zip(("training", "held-out"), touching[:, len(ours) :], strict=True):
+        if at.any():
+            raise ValueError(
+                f"{int(at.sum())} of the fresh examples, the first of them number {int(at.int().argmax())}, "
+                f"are {name} examples too: fresh examples must be in neither set. Take others, or leave them "
+                "out."
+            )
+    n, f, generator = len(ours), len(unseen), torch.Generator("cpu").manual_seed(seed)
     of_ours, of_fresh = logs[:n], logs[n:]
     chosen = [torch.randperm(len(logs), generator=generator, device="cpu")[:n] for _ in range(permutations)]
     means = torch.stack([logs[rows].mean() for rows in chosen])
     as_small = int((means <= of_ours.mean() + 1e-12).sum())  # the sums of equal numbers may be rounded
     ratio = (of_ours.mean() - of_fresh.mean()).exp().item()
-    error = math.sqrt(of_ours.var().item() / n + of_fresh.var().item() / len(of_fresh))
+    error = math.sqrt(of_ours.var().item() / n + of_fresh.var().item() / f)
+    place = max(int(SUSPECT * (f + 1)) - 1, 0)  # of the last fresh example in the lowest hundredth
     return CopyReport(
         ratio=ratio,
         standard_error=ratio * error,
         p_value=(1 + as_small) / (1 + permutations),
-        suspects=int((of_ours < of_fresh.quantile(SUSPECT)).sum()),
-        suspects_by_chance=SUSPECT * n,
+        suspects=int((of_ours < of_fresh.sort().values[place]).sum()),
+        suspects_by_chance=n * (1 + place) / (f + 1),  # the j-th of f ordered ones has j / (f + 1) below it
         ratios=of_ours.exp(),
         nearest=nearest[:n],
         n=n,
-        n_fresh=len(unseen),
+        n_fresh=f,
         n_training=len(theirs),
         n_held_out=len(reference),
     )
@@ -175,12 +192,16 @@ def _vectors(name: str, values: Tensor | ArrayLike, align: bool) -> Tensor:
     return x.flatten(1)
 
 
-def _log_ratios(x: Tensor, training: Tensor, held_out: Tensor) -> tuple[Tensor, Tensor]:
-    """Return log(nearest training / nearest held-out) of each row, and which training example it is: (n,)."""
+def _log_ratios(x: Tensor, training: Tensor, held_out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return log(nearest training / nearest held-out) of each row, and which training example it is: (n,).
+
+    And whether the row is an example of either set itself: (2, n).
+    """
     (to_training, nearest), (to_held_out, _) = (_nearest(x, known) for known in (training, held_out))
     # Where both are 0 the quotient is 1.
     ratios = to_training.clamp_min(1e-12).log() - to_held_out.clamp_min(1e-12).log()
-    return ratios.clamp(-_FARTHEST, _FARTHEST), nearest
+    touching = torch.stack([to_training, to_held_out]) == 0
+    return ratios.clamp(-_FARTHEST, _FARTHEST), nearest, touching
 
 
 def _nearest(x: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
