@@ -89,7 +89,7 @@ def _expect_one_each(found: Tensor, by_pixel: Tensor) -> None:
 
 @exercise(
     "9.2",
-    "The price of a code",
+    "The KL of a code",
     hints=(
         "Put z = mu + sigma·eps into log q(z) - log p(z). What are the means of eps and eps²?",
         "σ² is log_var.exp(), and log σ² is log_var itself.",
@@ -111,8 +111,8 @@ def _kl(answer: Any) -> str:
         right,
         name="the KL",
         mistakes={
-            "the sign is wrong. A KL is never negative; with this sign, encoders would be paid for "
-            "straying.": -right,
+            "the sign is wrong. A KL is never negative; with this sign, encoders would be rewarded "
+            "for leaving the prior.": -right,
             "the factor ½ is missing.": 2 * right,
             "log_var was taken for log σ. It is log σ², so log_var.exp() is already the variance.": (
                 0.5 * (mu**2 + (2 * log_var).exp() - 1 - 2 * log_var)
@@ -126,18 +126,21 @@ def _kl(answer: Any) -> str:
             "σ stands where σ² belongs: log_var.exp() is the variance, take no root.": (
                 0.5 * (mu**2 + (0.5 * log_var).exp() - 1 - log_var)
             ),
-            "this is the other KL, from the prior to q. Its draws come from the prior; those of the bill "
+            "this is the other KL, from the prior to q. Its draws come from the prior; those of the ELBO "
             "come from q.": 0.5 * ((1 + mu**2) / log_var.exp() - 1 + log_var),
             "mu enters as its square: left and right of 0 cost the same.": 0.5
             * (mu + log_var.exp() - 1 - log_var),
             "log σ² enters with a minus: a small σ, an exact answer, has to cost.": (
                 0.5 * (mu**2 + log_var.exp() - 1 + log_var)
             ),
-            "the -1 is missing: an encoder that answers with the prior must pay 0, and yours pays ½ in each "
-            "dimension.": right + 0.5,
+            "the -1 is missing: an encoder that answers with the prior has a KL of 0, and yours has ½ in "
+            "each dimension.": right + 0.5,
+            "the ½ of log σ = ½ log σ² is missing: the term is -½ log_var.": (
+                0.5 * (mu**2 + log_var.exp() - 1) - log_var
+            ),
         },
     )
-    return "Zero exactly where q is the prior, and a price for everything else."
+    return "Zero exactly where q is the prior, and positive everywhere else."
 
 
 # 9.3
@@ -164,8 +167,8 @@ def _linear_model() -> tuple[Any, Any]:
     "9.3",
     "The loss of a VAE",
     hints=(
-        "Five lines: encode, draw z with chapter 8's trick, the price of the image (exercise 9.1), the "
-        "price of the code (9.2), their sum.",
+        "Five lines: encode, draw z with chapter 8's trick, the reconstruction (exercise 9.1), the "
+        "KL (9.2), their sum.",
         "Keep one number per image as long as you can: reconstruction (n,) is summed over pixels, KL (n,) is "
         "summed over latent dimensions. The mean over the images comes last.",
         "z = mu + (0.5 * log_var).exp() * eps; reconstruction = "
@@ -215,13 +218,13 @@ def _loss(answer: Any) -> str:
     return "The loss that gm_lib trains with."
 
 
-def _prices(x: Tensor, mu: Tensor, log_var: Tensor, z: Tensor, decode: Any) -> tuple[Tensor, Tensor]:
+def _terms(x: Tensor, mu: Tensor, log_var: Tensor, z: Tensor, decode: Any) -> tuple[Tensor, Tensor]:
     by_pixel = binary_cross_entropy_with_logits(decode(z), x, reduction="none").flatten(1)
     return by_pixel, 0.5 * (mu**2 + log_var.exp() - 1 - log_var)
 
 
 def _minus_elbo(x: Tensor, mu: Tensor, log_var: Tensor, eps: Tensor, decode: Any) -> Tensor:
-    by_pixel, kl = _prices(x, mu, log_var, mu + (0.5 * log_var).exp() * eps, decode)
+    by_pixel, kl = _terms(x, mu, log_var, mu + (0.5 * log_var).exp() * eps, decode)
     return (by_pixel.sum(1) + kl.sum(1)).mean()
 
 
@@ -232,30 +235,33 @@ def _gradients(x: Tensor, mu: Tensor, log_var: Tensor, eps: Tensor, decode: Any)
 
 def _losses(x: Tensor, mu: Tensor, log_var: Tensor, eps: Tensor, decode: Any) -> dict[str, Tensor]:
     """What the known mistakes lead to."""
-    by_pixel, kl = _prices(x, mu, log_var, mu + (0.5 * log_var).exp() * eps, decode)
-    price, code = by_pixel.sum(1), kl.sum(1)
+    by_pixel, kl = _terms(x, mu, log_var, mu + (0.5 * log_var).exp() * eps, decode)
+    image, code = by_pixel.sum(1), kl.sum(1)
+    z = mu + (0.5 * log_var).exp() * eps
+    drawn = 0.5 * (z**2 - eps**2 - log_var).sum(1)  # log q(z | x) - log p(z) at the draw
 
     def with_draw(z: Tensor) -> Tensor:
-        return (_prices(x, mu, log_var, z, decode)[0].sum(1) + code).mean()
+        return (_terms(x, mu, log_var, z, decode)[0].sum(1) + code).mean()
 
     return {
+        "this is the form with all three densities, log q(z | x) - log p(z) at the draw. It is right on "
+        "average; asked for is the KL in closed form, exercise 9.2.": (image + drawn).mean(),
         "the reconstruction is averaged over the pixels (the default of PyTorch's losses) while the KL is "
         "a sum: the smudge of this chapter's opening. The KL weighs 784 times too much.": by_pixel.mean()
         + code.mean(),
         "everything is averaged, over pixels and latent dimensions too. Sum over both; only the images of "
         "a batch are averaged.": by_pixel.mean() + kl.mean(),
-        "the KL is averaged over the latent dimensions. They are all paid for: sum them.": price.mean()
-        + kl.mean(),
+        "the KL is averaged over the latent dimensions. They all count: sum them.": image.mean() + kl.mean(),
         "the batch is summed. Gradients then grow with the batch, and under plain SGD the steps: take the "
-        "mean over the images.": (price + code).sum(),
-        "the KL has the wrong sign: it would pay the encoder for straying from the prior, without end.": (
-            price - code
+        "mean over the images.": (image + code).sum(),
+        "the KL has the wrong sign: the loss falls without end as codes leave the prior.": (
+            image - code
         ).mean(),
-        "this is the ELBO. A loss is made small, so it is minus the ELBO.": -(price + code).mean(),
-        "the reconstruction has the wrong sign: this model is paid for being wrong about pixels.": (
-            code - price
+        "this is the ELBO. A loss is made small, so it is minus the ELBO.": -(image + code).mean(),
+        "the reconstruction has the wrong sign: this model is rewarded for wrong pixels.": (
+            code - image
         ).mean(),
-        "the KL is missing: this is an autoencoder with noise.": price.mean(),
+        "the KL is missing: this is an autoencoder with noise.": image.mean(),
         "the reconstruction is missing.": code.mean(),
         "the noise is scaled by the variance, exp(log_var). It wants the standard deviation, exp(log_var "
         "/ 2).": (with_draw(mu + log_var.exp() * eps)),
@@ -302,6 +308,9 @@ def _sigma(answer: Any) -> str:
                 [math.sqrt(w / 2) for w, _ in cases], dtype=torch.float64
             ),
             "the 2 is on the wrong side: 1/(weight · pixels) = 1/(2σ²).": (2 * product).sqrt(),
+            "this is 1 / (2σ²) = weight · pixels. The weight divides: 1 / (weight · pixels).": (
+                1 / (2 * product)
+            ).sqrt(),
         },
     )
     return f"The weight 0.00025 on these images implies σ = {found[0]:.2f} on pixels between 0 and 1."
@@ -409,7 +418,7 @@ def _active(answer: Any) -> str:
     offset = torch.tensor([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 2.0, 0.0])
     mu = spread * torch.randn(n, d)
     mu = offset + mu - mu.mean(0)
-    level = torch.tensor([-6.0, -6.0, -6.0, -6.0, -6.0, -6.0, -3.0, -1.0, 0.0])
+    level = torch.tensor([-6.0, -6.0, -6.0, -6.0, -6.0, -4.7, -3.0, -1.0, 0.0])
     log_var = level + torch.tensor([0.3] * 2 + [0.02] * 7) * torch.randn(n, d)
     result = call(answer, mu, log_var)
     if isinstance(result, Tensor) and result.shape == (d,):
@@ -437,6 +446,8 @@ def _active(answer: Any) -> str:
             log_var.var(0) > 0.01
         ),
         "these are the inactive ones.": mu.var(0) <= 0.01,
+        "this is the variance of z over everything, of the mean and of the noise together. Only the mean has "
+        "to move: leave σ² out.": mu.var(0) + variance.mean(0) > 0.01,
     }
     if found != right:
         for message, mask in known.items():
@@ -462,6 +473,8 @@ def _active(answer: Any) -> str:
 def _grid(answer: Any) -> str:
     side = 5
     result = tensor(call(answer, side), name="the grid")
+    if result.shape == (2, side, side):
+        raise Wrong("the two coordinates come first here. They come last: torch.stack(..., dim=-1).")
     if result.shape == (side * side, 2):
         raise Wrong("the codes are in one long list. Keep rows and columns: shape (side, side, 2).")
     expect(
@@ -492,6 +505,7 @@ def _grid(answer: Any) -> str:
             "the second index.": right.flip(-1),
             "this grid runs upwards: in grid[i, j] the second coordinate grows with i.": right.flip(0),
             "these are probabilities u, between 0 and 1. Φ⁻¹ makes codes of them.": square(u),
+            "this is Φ(u), the cdf. Its inverse is asked for: icdf.": square(torch.special.ndtr(u)),
             "these parts are not equal: the outermost middles are ½/side and 1 - ½/side.": square(
                 torch.special.ndtri((steps + 1) / (side + 1))
             ),
@@ -530,8 +544,7 @@ def _bound(answer: Any) -> str:
         raise Wrong("this is one number for all images. Keep them apart: shape (n,).")
     if found.shape == (k,):
         raise Wrong(
-            f"this is shape ({k},), one number for each guess: you averaged over the images. Guesses come "
-            "first."
+            f"this is shape ({k},), one number for each draw: you averaged over the images. Draws come first."
         )
     share = log_w.softmax(0)
     right = log_w.logsumexp(0) - math.log(k)
@@ -543,11 +556,12 @@ def _bound(answer: Any) -> str:
             "this is the mean of the logarithms: the ELBO. The logarithm of the "
             "mean is asked for.": log_w.mean(0),
             "the division by k is missing: subtract log k.": log_w.logsumexp(0),
+            "log k is added. Dividing by k subtracts it.": log_w.logsumexp(0) + math.log(k),
             "the logarithm of a sum is divided by k. Divide inside: subtract log k.": log_w.logsumexp(0) / k,
             "this is Σ w̃ log w, the logarithms weighted by normalized weights. It is no bound.": (
                 share * log_w
             ).sum(0),
-            "the sign is wrong: this is the price. The bound is on log p(x).": -right,
+            "the sign is wrong: this bounds -log p(x). The bound is on log p(x).": -right,
             "the logarithm is missing: this is the mean weight.": log_w.exp().mean(0),
             "this is the largest weight of each image. The others count too.": log_w.max(0).values,
         },

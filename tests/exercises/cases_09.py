@@ -66,7 +66,7 @@ WRONG["9.1"] = [
 ]
 
 
-# 9.2: the price of a code ----------------------------------------------------------------------------
+# 9.2: the KL of a code -------------------------------------------------------------------------------
 
 
 def with_pytorch(mu, log_var):
@@ -97,6 +97,7 @@ WRONG["9.2"] = [
     (lambda mu, log_var: 0.5 * (mu**2 + log_var.exp() - 1 + log_var), "has to cost"),
     (lambda mu, log_var: 0.5 * (mu**2 + log_var.exp() - log_var), "the -1 is missing"),
     (other_kl, "the other KL"),
+    (lambda mu, log_var: 0.5 * (mu**2 + log_var.exp() - 1) - log_var, "the ½ of log σ = ½ log σ² is missing"),
     (lambda mu, log_var: with_pytorch(mu, log_var).sum(1), "summed over the latent dimensions"),
     (lambda mu, log_var: with_pytorch(mu, log_var).sum(1).mean(), "one number for the whole batch"),
     (lambda mu, log_var: with_pytorch(mu, log_var).mean(1), "should have shape (7, 3)"),
@@ -148,6 +149,14 @@ def from_the_prior(x, eps, encode, decode):
     return (cross_entropy(x, decode(eps), reduction="none").flatten(1).sum(1) + kl).mean()
 
 
+def three_densities(x, eps, encode, decode):
+    mu, log_var = encode(x)
+    q = Normal(mu, (log_var / 2).exp())
+    z = q.mean + q.stddev * eps
+    log_ratio = (q.log_prob(z) - Normal(0.0, 1.0).log_prob(z)).sum(-1)
+    return (log_ratio - Independent(Bernoulli(logits=decode(z)), 3).log_prob(x)).mean()
+
+
 def deaf(x, eps, encode, decode):
     mu, log_var = encode(x)
     z = (mu + (log_var / 2).exp() * eps).detach()
@@ -189,6 +198,7 @@ WRONG["9.3"] = [
     (without_noise, "eps is not used"),
     (without_mean, "mu is missing in z"),
     (from_the_prior, "a draw from the prior"),
+    (three_densities, "the form with all three densities"),
     (deaf, "the gradient that reaches mu"),
     (half_deaf, "the gradient that reaches log_var"),
     (loss_with(lambda price, kl: (price.sum(1) + kl.sum(1)).mean().item()), "no gradient passes"),
@@ -209,6 +219,7 @@ WRONG["9.4"] = [
     (lambda weight, pixels: (2 / (weight * pixels)) ** 0.5, "upside down"),
     (lambda weight, pixels: (weight / 2) ** 0.5, "the number of pixels is missing"),
     (lambda weight, pixels: (2 * weight * pixels) ** 0.5, "wrong side"),
+    (lambda weight, pixels: (1 / (2 * weight * pixels)) ** 0.5, "The weight divides"),
     (lambda weight, pixels: 1.24, "σ should be"),
     (1.24, "a function is needed"),
 ]
@@ -273,6 +284,10 @@ WRONG["9.6"] = [
     (lambda mu, log_var: (mu.var(0) <= 0.01).sum(), "the inactive ones"),
     (lambda mu, log_var: mu.var(0) > 0.01, "one value for each dimension"),
     (lambda mu, log_var: mu.var(0), "one value for each dimension"),
+    (
+        lambda mu, log_var: ((mu + (log_var / 2).exp() * torch.randn_like(mu)).var(0) > 0.01).sum(),
+        "the variance of z over everything",
+    ),
     (lambda mu, log_var: 20, "and you count 20"),
 ]
 
@@ -311,6 +326,8 @@ WRONG["9.7"] = [
     (lambda side: torch.stack(torch.meshgrid(line(side), line(side), indexing="ij"), -1), "are exchanged"),
     (lambda side: grid(line(side)).flip(0), "runs upwards"),
     (lambda side: grid((torch.arange(side) + 0.5) / side), "these are probabilities u"),
+    (lambda side: grid(Normal(0.0, 1.0).cdf((torch.arange(side) + 0.5) / side)), "this is Φ(u)"),
+    (lambda side: torch.stack(torch.meshgrid(line(side), line(side), indexing="xy")), "come last"),
     (lambda side: grid(Normal(0.0, 1.0).icdf(torch.linspace(0, 1, side + 2)[1:-1])), "not equal"),
     (lambda side: grid(line(side)).reshape(-1, 2), "one long list"),
     (lambda side: grid(line(5)), "should have shape (4, 4, 2)"),
@@ -329,10 +346,11 @@ RIGHT["9.8"] = [
 WRONG["9.8"] = [
     (lambda log_w: log_w.mean(0), "the ELBO"),
     (lambda log_w: log_w.logsumexp(0), "subtract log k"),
+    (lambda log_w: log_w.logsumexp(0) + math.log(len(log_w)), "log k is added"),
     (lambda log_w: log_w.logsumexp(0) / len(log_w), "Divide inside"),
     (lambda log_w: (log_w.softmax(0) * log_w).sum(0), "It is no bound"),
     (lambda log_w: log_w.exp().mean(0).log(), "underflows to zero"),
-    (lambda log_w: log_w.logsumexp(1) - math.log(log_w.shape[1]), "Guesses come first"),
+    (lambda log_w: log_w.logsumexp(1) - math.log(log_w.shape[1]), "Draws come first"),
     (lambda log_w: log_w.logsumexp((0, 1)), "one number for all images"),
     (lambda log_w: math.log(len(log_w)) - log_w.logsumexp(0), "the sign is wrong"),
     (lambda log_w: log_w.exp().mean(0), "the logarithm is missing"),
