@@ -114,7 +114,7 @@ def _js_bound(answer: Any) -> str:
         f"is then {(-200 + log_4) / 2:.2f}; yours is {found:.4g}. log(sigmoid(...)) runs out of digits, and "
         "a small constant inside only hides it.",
     )
-    return "A classifier's mean log-likelihood is a bound on a distance."
+    return "A classifier's mean log-likelihood, shifted by a constant, is a bound on a distance."
 
 
 # 12.3
@@ -135,18 +135,18 @@ def _best_answer(answer: Any) -> str:
     D = torch.tensor([0.30, 0.55, 0.62, 0.41, 0.20, 0.58])
     found = tensor(call(answer, D), name="q")
     if found.ndim == 0:
-        raise Wrong("this is one number. q is a distribution: a probability for each thing, shape (K,).")
+        raise Wrong("this is one number. q is a distribution: a probability for each outcome, shape (K,).")
     expect(
         found.shape != (5,),
-        "the check uses another number of things than five: take K from D, len(D). And q depends on D alone; "
-        "to copy the data's probabilities is not the best answer.",
+        "the check uses another number of outcomes than five: take K from D, len(D). And q depends on D "
+        "alone; to copy the data's probabilities is not the best answer.",
     )
     expect_close(
         tensor(found, shape=(6,), name="q"),
         torch.eye(6)[D.argmax()],
         name="q",
         mistakes={
-            "this puts everything on the thing with the smallest D. log(1 - D) is smallest where D is "
+            "this puts everything on the outcome with the smallest D. log(1 - D) is smallest where D is "
             "largest.": torch.eye(6)[D.argmin()],
             "this shares q out in proportion to D. Moving weight from a smaller D to the largest would "
             "lower V further.": D / D.sum(),
@@ -166,7 +166,7 @@ def _best_answer(answer: Any) -> str:
         f"when several D are the largest, q has to be a distribution all the same; yours adds up to "
         f"{tie.sum().item():.3g}.",
     )
-    return "One thing only: V is linear in q, and a linear function is smallest in a corner."
+    return "One outcome only: V is linear in q, and a linear function is smallest in a corner."
 
 
 # 12.4
@@ -218,7 +218,8 @@ def _pulls(answer: Any) -> str:
             "the second has the wrong sign: -log D falls when the logit rises.": 1 - D,
             "the second is a derivative by D. By the logit there is one more factor, dD/dℓ = D(1 - D).": -1
             / D,
-            "the second is -D again. Where the discriminator is sure, D = 0, -log D has to pull hardest.": -D,
+            "the second is -D again. Where the discriminator is sure that a sample is generated, D = 0, "
+            "-log D has to pull hardest.": -D,
             "the second is the loss itself, not its derivative.": softplus(-logits),
         },
     )
@@ -389,13 +390,13 @@ def _play(one_round: Callable[..., Any], k: int) -> tuple[dict[str, Any], dict[s
 
         return batch
 
-    start, state = _weights(generator), {}
+    start = _weights(generator)
     players = discriminator, generator, learn_D, learn_G, draw("real", 2), draw("noise", 3)
     for once in range(2):
         losses = call(one_round, *players, k)
         if once == 0:
             first = dict(drawn)
-            state = {"first_D": _weights(discriminator), "first_G": _weights(generator)}
+            state: dict[str, Any] = {"first_D": _weights(discriminator), "first_G": _weights(generator)}
     state |= {
         "D": _weights(discriminator),
         "G": _weights(generator),
@@ -502,7 +503,7 @@ def _mistaken(**mistake: Any) -> Callable[..., Any]:
 
 
 _NEVER_ZERO = (
-    "gradients pile up in both networks: zero_grad() is missing. Call learn_D.zero_grad() before the "
+    "gradients accumulate in both networks: zero_grad() is missing. Call learn_D.zero_grad() before the "
     "discriminator's backward(), and learn_G.zero_grad() before the generator's."
 )
 _BOTH_MOVE = (
@@ -510,13 +511,13 @@ _BOTH_MOVE = (
 )
 _MISTAKEN_ROUNDS = (
     (
-        "the discriminator's gradients pile up: learn_D.zero_grad() is missing before its backward().",
+        "the discriminator's gradients accumulate: learn_D.zero_grad() is missing before its backward().",
         _mistaken(zero_D=False),
     ),
     (_NEVER_ZERO, _mistaken(zero_D=False, zero_G=False)),
     (_NEVER_ZERO, _mistaken(zero_D=False, zero_G=False, detach=False)),
     (
-        "the generator's gradients pile up: learn_G.zero_grad() is missing before its backward().",
+        "the generator's gradients accumulate: learn_G.zero_grad() is missing before its backward().",
         _mistaken(zero_G=False),
     ),
     (

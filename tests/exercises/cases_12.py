@@ -250,7 +250,7 @@ def with_generator_loss(loss):
     return one_round
 
 
-def gradients_pile_up(discriminator, generator, learn_D, learn_G, real, noise, k):
+def gradients_accumulate(discriminator, generator, learn_D, learn_G, real, noise, k):
     for _ in range(k):
         d_loss = (
             F.softplus(-discriminator(real())) + F.softplus(discriminator(generator(noise()).detach()))
@@ -419,9 +419,9 @@ def probabilities_for_logits(discriminator, generator, learn_D, learn_G, real, n
 
 RIGHT["12.6"] = [with_cross_entropy_round, without_detach, in_two_functions]
 WRONG["12.6"] = [
-    (gradients_pile_up, "the discriminator's gradients pile up"),
-    (never_zero, "gradients pile up in both networks"),
-    (generator_never_zero, "the generator's gradients pile up"),
+    (gradients_accumulate, "the discriminator's gradients accumulate"),
+    (never_zero, "gradients accumulate in both networks"),
+    (generator_never_zero, "the generator's gradients accumulate"),
     (zero_after_step, "leaves a gradient in the discriminator"),
     (both_zero_before_the_generator, "leaves a gradient in the discriminator"),
     (discriminator_steps_again, "the discriminator moves in the generator's step"),
