@@ -34,7 +34,7 @@ def test_a_page_opens_without_a_complaint_and_typesets_its_mathematics(
         assert written > 0
 
 
-@pytest.mark.parametrize("name", chapters(), ids=str)
+@pytest.mark.parametrize("name", [name for name in chapters() if name.name[0] != "A"], ids=str)
 def test_hints_and_solutions_open_with_a_click(name: Path, visitor: Visitor) -> None:
     page = visitor.open((HTML / name).as_uri())
     solution = page.locator("details.fold-solution").first

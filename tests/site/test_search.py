@@ -220,4 +220,4 @@ def test_the_built_book_is_searched(visitor: Visitor) -> None:
     search = Search(visitor, HTML.as_uri())
     titles = search("reparameterization trick")
     assert titles[:2] == ["Glossary › Reparameterization trick", "8 · The reparameterization trick"]
-    assert "8 · The reparameterization trick › Second way: open the throw" in titles
+    assert "8 · The reparameterization trick › Second way: open the draw" in titles
