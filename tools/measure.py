@@ -38,6 +38,7 @@ import execution_cache
 import first_models
 import make_pretrained
 import make_results_page
+import mutants
 from gm_lib import pretrained
 from gm_lib.classifier import read_digits
 from gm_lib.data import Batches, ImageData, binarize, images
@@ -500,6 +501,28 @@ def elbo_gaps(seed: int) -> Measured:
 
 
 # --- what the claims share
+
+
+@claim(
+    "The checks of the exercises",
+    "A wrong answer to an exercise is called wrong. Every solution is changed in every small mechanical way: "
+    "another operator, constant, function or parameter, a call or keyword left out, operands or arguments "
+    "swapped. Mutants that are right all the same are listed with the reason, and not counted.",
+    "the exercises of all chapters",
+    exercises=Asked("exercises", "exercises"),
+    mutants=Asked("mutants of their solutions", "mutants"),
+    equivalent=Asked("of them right, though written otherwise", "mutants"),
+    rejected=Asked("of the others rejected by the check", SHARE, at_least(0.98)),
+)
+def exercise_mutants(seed: int) -> Measured:
+    ids = mutants.exercises([])
+    found = mutants.score(ids, tell=lambda _: None)
+    return {
+        "exercises": len(ids),
+        "mutants": found.mutants,
+        "equivalent": found.equivalent,
+        "rejected": found.rejected,
+    }
 
 
 @torch.no_grad()

@@ -1,4 +1,14 @@
-"""Taking a solution out of a cell: what stands between ``### BEGIN SOLUTION`` and ``### END SOLUTION``."""
+"""Taking a solution out of a cell: what stands between ``### BEGIN SOLUTION`` and ``### END SOLUTION``.
+
+Where a bug is to be found, students get the code that has it. It stands in the solution, after
+``### INSTEAD``, as comments that begin with ``# ``::
+
+    ### BEGIN SOLUTION
+    loss = (denoise(x + noise) - x).square().sum()
+    ### INSTEAD
+    # loss = (denoise(x + noise) - (x + noise)).square().sum()
+    ### END SOLUTION
+"""
 
 from __future__ import annotations
 
@@ -9,7 +19,7 @@ import tokenize
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+BEGIN, INSTEAD, END = "### BEGIN SOLUTION", "### INSTEAD", "### END SOLUTION"
 YOUR_TURN = "Your turn: replace this line by your code."
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -31,6 +41,7 @@ class _Region:
     indent: int
     statements: list[ast.stmt]
     around: tuple[Definition, ...]  # outermost first
+    instead: tuple[str, ...] = ()  # the lines that students get, without indentation
 
     @property
     def in_function(self) -> bool:
@@ -38,17 +49,18 @@ class _Region:
 
 
 def solved(source: str) -> str:
-    """Return a cell as the book runs and shows it: without the marker lines."""
-    marks = _marker_lines(source)
-    return "\n".join(line for i, line in enumerate(source.split("\n"), 1) if i not in marks)
+    """Return a cell as the book runs and shows it: without markers and what students get instead."""
+    left_out = {n for begin, instead, end in _spans(source) for n in (begin, *range(instead, end + 1))}
+    return "\n".join(line for i, line in enumerate(source.split("\n"), 1) if i not in left_out)
 
 
 def stub(source: str) -> str:
     """Return a cell as students get it: every solution taken out.
 
-    In a function the given lines stay, and the solution becomes ``raise NotImplementedError``. Elsewhere each
-    name that the solution assigns becomes ``name = ...``; names that begin with an underscore are left out. A
-    cell without markers comes back unchanged.
+    A solution becomes what stands after ``### INSTEAD``. Without that, the given lines of a function stay,
+    and the solution becomes ``raise NotImplementedError``; elsewhere each name that the solution assigns
+    becomes ``name = ...``, and names that begin with an underscore are left out. A cell without markers comes
+    back unchanged.
 
     Raises ``SolutionError`` when markers are unmatched or misplaced, or the stub would not run.
     """
@@ -57,7 +69,17 @@ def stub(source: str) -> str:
     for region in reversed(regions):
         instead = [" " * region.indent + line for line in _replacement(region, regions)]
         lines[region.begin - 1 : region.end] = instead
-    return "\n".join(lines)
+    text = "\n".join(lines)
+    try:
+        ast.parse(text)
+    except SyntaxError as error:
+        raise SolutionError(f"what stands after `{INSTEAD}` is not valid Python: {error}.") from error
+    return text
+
+
+def solution_lines(source: str) -> set[int]:
+    """Return the lines, from 1, of the solutions of a cell."""
+    return {line for begin, instead, _ in _spans(source) for line in range(begin + 1, instead)}
 
 
 def student_names(source: str) -> set[str]:
@@ -72,6 +94,8 @@ def student_names(source: str) -> set[str]:
 
 
 def _replacement(region: _Region, regions: Sequence[_Region]) -> list[str]:
+    if region.instead:
+        return list(region.instead)
     assigned = _assigned(region.statements)
     if not region.in_function:
         return [f"{name} = ..." for name in assigned if not name.startswith("_")]
@@ -92,40 +116,57 @@ def _marker_lines(source: str) -> dict[int, str]:
         raise SolutionError(f"a code cell is not valid Python: {error}.") from error
     marks = {}
     for token in tokens:
-        if token.type == tokenize.COMMENT and re.match(r"#+ *(BEGIN|END) +SOLUTION\b", token.string, re.I):
-            if token.line.strip() not in (BEGIN, END):
+        if token.type == tokenize.COMMENT and re.match(
+            r"#+ *((BEGIN|END) +SOLUTION|INSTEAD)\b", token.string, re.I
+        ):
+            if token.line.strip() not in (BEGIN, INSTEAD, END):
                 raise SolutionError(
-                    f"`{token.line.strip()}` should be `{BEGIN}` or `{END}` and nothing else."
+                    f"`{token.line.strip()}` should be `{BEGIN}`, `{INSTEAD}` or `{END}` and nothing else."
                 )
             marks[token.start[0]] = token.string.strip()
     return marks
 
 
-def _regions(source: str) -> list[_Region]:
+def _spans(source: str) -> list[tuple[int, int, int]]:
+    """Return for each solution the lines of its markers; without an ``INSTEAD``, the last stands for it."""
     marks = sorted(_marker_lines(source).items())
-    if not marks:
-        return []
-    if [kind for _, kind in marks] != [BEGIN, END] * (len(marks) // 2):
+    kinds = " ".join(kind for _, kind in marks)
+    if not re.fullmatch(f"({BEGIN} ({INSTEAD} )?{END} ?)*", kinds):
         raise SolutionError(f"each `{BEGIN}` needs its `{END}` after it, and none within another.")
+    spans, places = [], [line for line, kind in marks if kind != INSTEAD]
+    for begin, end in zip(places[::2], places[1::2], strict=True):
+        instead = [line for line, kind in marks if kind == INSTEAD and begin < line < end]
+        spans.append((begin, instead[0] if instead else end, end))
+    return spans
+
+
+def _regions(source: str) -> list[_Region]:
+    spans = _spans(source)
+    if not spans:
+        return []
     try:
         tree = ast.parse(source)
     except SyntaxError as error:
         raise SolutionError(f"a code cell is not valid Python: {error}.") from error
-    places = [line for line, _ in marks]
-    return [_region(source, tree, *pair) for pair in zip(places[::2], places[1::2], strict=True)]
+    return [_region(source, tree, *span) for span in spans]
 
 
-def _region(source: str, tree: ast.Module, begin: int, end: int) -> _Region:
+def _region(source: str, tree: ast.Module, begin: int, instead: int, end: int) -> _Region:
     lines = source.split("\n")
     where = f"the solution in lines {begin} to {end} of its cell"
-    statements, around = _block(tree, begin, end, ())
+    statements, around = _block(tree, begin, instead, ())
     covered = {n for s in statements for n in range(_first_line(s), _last_line(s) + 1)}
     left_over = [n for n in range(begin + 1, end) if n not in covered and _is_code(lines[n - 1])]
-    indents = {len(lines[n - 1]) - len(lines[n - 1].lstrip()) for n in (begin, end)}
+    indents = {len(lines[n - 1]) - len(lines[n - 1].lstrip()) for n in (begin, instead, end)}
     indents |= {s.col_offset for s in statements if _begins_line(s, lines)}
     if not statements or left_over or len(indents) != 1:
-        raise SolutionError(f"{where} must be whole statements, and both markers be indented as they are.")
-    region = _Region(begin, end, indents.pop(), statements, around)
+        raise SolutionError(f"{where} must be whole statements, and its markers be indented as they are.")
+    given = [line.strip() for line in lines[instead : end - 1]]
+    if instead < end and (not given or any(line != "#" and not line.startswith("# ") for line in given)):
+        raise SolutionError(f"{where}: after `{INSTEAD}` come lines of code, each behind `# `.")
+    region = _Region(
+        begin, end, indents.pop(), statements, around, tuple(line.removeprefix("#")[1:] for line in given)
+    )
     if not region.in_function:
         _demand_values(region, where)
     return region

@@ -30,7 +30,9 @@ def is_stub_error(error: BaseException | None, check: CodeType | None) -> bool:
 
     One that a library raises (a distribution that has no ``rsample``) is a mistake like any other.
     """
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # an exception can be its own cause
+        seen.add(id(error))
         frames = _frames(error, check)
         if isinstance(error, NotImplementedError) and frames and frames[-1][2]:
             return True

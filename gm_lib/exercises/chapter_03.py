@@ -3,89 +3,168 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Set
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributions import Normal
-from torch.nn.functional import logsigmoid
 
 from gm_lib.exercises.core import (
     Wrong,
     call,
+    choice,
     describe,
     exercise,
     expect,
     expect_close,
+    expect_function,
     is_close,
     number,
+    predicted,
     tensor,
 )
+
+
+def _pair(result: Any, first: str, second: str) -> Tensor:
+    """Return the two numbers of a result as a tensor."""
+    if isinstance(result, Tensor) and tuple(result.shape) == (2,):
+        result = list(result)
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        raise Wrong(f"two numbers are needed, {first} and {second}, and this is {describe(result)}.")
+    values = [number(value, name, finite=False) for value, name in zip(result, (first, second), strict=True)]
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def _listed(x: Tensor) -> str:
+    """Return the numbers of a tensor as one would write them."""
+    return f"[{', '.join(f'{value:g}' for value in x.tolist())}]"
+
 
 # 3.1
 
 
 @exercise(
     "3.1",
-    "The loss of a Gaussian",
+    "The most likely Laplace distribution",
     hints=(
-        "The log-density of a Gaussian stands in the box at the top of the chapter. Which of its terms "
-        "depend on x?",
-        "σ² is log_var.exp(), and log σ is half of log_var.",
-        "0.5 * (log 2π + log_var + (x - mu)² / log_var.exp()), and the mean of that over x.",
+        "Write down the mean log-likelihood. Which part of it depends on m? Move m a little to the right: to "
+        "which points does the distance grow, to which does it shrink, and by how much?",
+        "Σ|x - m| falls as long as more points lie right of m than left of it. For b there is then one "
+        "number A, the mean of |x - m|: where is -log 2b - A/b highest?",
+        "m is the median, and b the mean distance from it: m = x.median(), b = (x - m).abs().mean().",
     ),
 )
-def _gaussian_nll(answer: Any) -> str:
-    x = 1.5 + 2 * torch.randn(40)
-    mu, log_var = torch.tensor(0.7, requires_grad=True), torch.tensor(1.2, requires_grad=True)
-    result = call(answer, x, mu, log_var)
-    if isinstance(result, Tensor) and result.numel() == len(x):
-        raise Wrong("this is one number for each x. A loss is one number: take the mean.")
-    found = number(result, "the loss")
-    var, half_log_2pi = log_var.exp(), 0.5 * math.log(2 * math.pi)
-    squares = ((x - mu) ** 2).mean()
-    right = half_log_2pi + 0.5 * log_var + 0.5 * squares / var
-    expect_close(
-        found,
-        right,
-        name="the loss",
+def _laplace_fit(answer: Any) -> str:
+    def read(result: Any) -> Tensor:
+        return _pair(result, "m", "b")
+
+    def about_median(b: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Any]:
+        return lambda x: (0.0, b(x - x.median()))
+
+    def distance(d: Tensor) -> Tensor:
+        return d.abs().mean()
+
+    cases = [
+        {"x": torch.tensor(x)}
+        for x in (
+            [2.0, -1.0, 9.0, 0.5, 1.0],
+            [310.0, -40.0, 120.0],
+            [0.3, 7.1, 0.1, 0.9, 0.4, 2.2, 0.2],
+            [4.0, -2.0, 9.0, -2.0, -2.0],
+        )
+    ]
+    expect_function(
+        answer,
+        lambda x: (x.median(), 0.0),
+        cases,
+        name=lambda x: f"m for x = {_listed(x)}",
+        read=lambda result: read(result)[0],
         mistakes={
-            "the sign is wrong: this is the mean log-density. A loss is to be made small.": -right,
-            "this is the sum over the data. Divide by their number.": len(x) * right,
-            "the constant ½ log 2π is missing. It changes no gradient, but without it the number is no "
-            "likelihood and compares with nobody's.": right - half_log_2pi,
-            "log σ is missing. Without it the wider Gaussian always wins.": right - 0.5 * log_var,
-            "log σ is half of log_var, which is log σ².": right + 0.5 * log_var,
-            "only the squares are there. The density also has a height, 1/(σ √2π), and its logarithm "
-            "counts.": 0.5 * squares / var,
-            "the squares are divided by σ, not by σ².": right
-            - 0.5 * squares / var
-            + 0.5 * squares / var.sqrt(),
-            "you took exp(log_var) for σ. It is the variance, σ².": half_log_2pi
-            + log_var
-            + 0.5 * squares / var**2,
-            "you took log_var for the variance. Undo the logarithm: log_var.exp().": half_log_2pi
-            + 0.5 * log_var.log()
-            + 0.5 * squares / log_var,
-            "the 2 in 2σ² is missing.": right + 0.5 * squares / var,
+            "m is the mean, as in the Gaussian fit: that makes the sum of squares small. Which m makes "
+            "Σ|x - m| small?": lambda x: (x.mean(), 0.0),
+            "m and b have changed places: m comes first.": lambda x: (distance(x - x.median()), 0.0),
+            "m is half-way between the smallest and the largest number. Those in between count too.": (
+                lambda x: ((x.amin() + x.amax()) / 2, 0.0)
+            ),
+            "m is the middle entry of x as it stands. The middle of the sorted ones is meant.": (
+                lambda x: (x[len(x) // 2], 0.0)
+            ),
+            "m is the median of the absolute values. The numbers themselves are meant, with their signs.": (
+                lambda x: (x.abs().median(), 0.0)
+            ),
+            "m is the median of the different values. One that occurs several times counts several times.": (
+                lambda x: (x.unique().median(), 0.0)
+            ),
         },
     )
-    _expect_gradients(result, {"mu": mu, "log_var": log_var}, right)
-    return "In nats, and a gradient reaches both parameters."
-
-
-def _expect_gradients(result: Any, parameters: dict[str, Tensor], right: Tensor) -> None:
-    for name, parameter in parameters.items():
-        gradient = None
-        if isinstance(result, Tensor) and result.requires_grad:
-            (gradient,) = torch.autograd.grad(result, parameter, retain_graph=True, allow_unused=True)
-        if gradient is None:
-            raise Wrong(
-                f"the value is right, but no gradient reaches {name}: nothing can descend. Is there a "
-                "detach, item() or a function of math where one of torch is needed?"
-            )
-        (wanted,) = torch.autograd.grad(right, parameter, retain_graph=True)
-        expect_close(gradient, wanted, name=f"the derivative by {name}")
+    expect_function(
+        answer,
+        about_median(distance),
+        cases,
+        name=lambda x: f"m is right; b for x = {_listed(x)}",
+        read=lambda result: read(result)[1],
+        mistakes={
+            "m is right, and b is not the root of the mean square: derive -log 2b - A/b by b, where A is the "
+            "mean of |x - m|.": about_median(lambda d: d.square().mean().sqrt()),
+            "b is the standard deviation in your answer, and m the median: both terms of the log-likelihood "
+            "have |x - m|.": lambda x: (0.0, x.std(correction=0)),
+            "m is right, and b is the standard deviation with n - 1. It is no standard deviation at all.": (
+                lambda x: (0.0, x.std())
+            ),
+            "m is right, and b makes the variance right, which is 2b². Likelihood asks for |x - m|.": (
+                lambda x: (0.0, x.std(correction=0) / 2**0.5)
+            ),
+            "m is right, and b makes the variance (with n - 1) right, which is 2b². Likelihood asks for "
+            "|x - m|.": lambda x: (0.0, x.std() / 2**0.5),
+            "m is right, but b is the mean distance from the mean. It should be that from m.": lambda x: (
+                0.0,
+                distance(x - x.mean()),
+            ),
+            "m is right, but b is the mean distance from 0. It should be that from m.": lambda x: (
+                0.0,
+                distance(x),
+            ),
+            "m is right; but in b the absolute value is missing, so that both sides cancel.": about_median(
+                torch.mean
+            ),
+            "m is right, and b has the wrong sign: it is a width.": about_median(lambda d: -distance(d)),
+            "m is right, and so is the distance; but b is its mean, not its median.": about_median(
+                lambda d: d.abs().median()
+            ),
+            "m is right, and b is the sum of the distances: divide by n.": about_median(
+                lambda d: d.abs().sum()
+            ),
+            "m is right, and b is divided by n - 1. The most likely b divides by n.": about_median(
+                lambda d: d.abs().sum() / (len(d) - 1)
+            ),
+            "m is right, and b twice too large: the 2 in 2b does not move the maximum.": about_median(
+                lambda d: 2 * distance(d)
+            ),
+            "m is right, and b half of what it should be: the 2 in 2b does not move the maximum.": (
+                about_median(lambda d: distance(d) / 2)
+            ),
+            "m is right, and b has the unit of x²: derive -log 2b - A/b by b once more.": about_median(
+                lambda d: d.square().mean()
+            ),
+            "m is right, and this is 1/b: the density has b in the denominator.": about_median(
+                lambda d: 1 / distance(d)
+            ),
+        },
+    )
+    for x in (torch.tensor([4.0, 0.0, 1.0, 9.0]), torch.tensor([-70.0, 30.0])):
+        m, b = read(call(answer, x))
+        low, high = x.sort().values[len(x) // 2 - 1 : len(x) // 2 + 1].tolist()
+        expect(
+            low - 1e-4 <= m <= high + 1e-4,
+            f"right for an odd number of points. For x = {x.tolist()} every m from {low:g} to {high:g} is "
+            f"equally good, and yours is {m:.4g}.",
+        )
+        expect_close(b, (x - m).abs().mean(), name=f"b for x = {x.tolist()}")
+    return (
+        "So fitting by absolute errors is maximum likelihood, too, with Laplace noise: a point far off pulls "
+        "no harder than the others."
+    )
 
 
 # 3.2
@@ -103,33 +182,47 @@ def _expect_gradients(result: Any, parameters: dict[str, Tensor], right: Tensor)
     ),
 )
 def _bits_per_dim(answer: Any) -> str:
-    cases = [(0.0, 784), (-1000.0, 784), (-4000.0, 3072), (250.0, 10)]
-    found = torch.tensor([number(call(answer, nll, d), "the bits per dimension") for nll, d in cases])
-    nll, d = torch.tensor(cases, dtype=torch.float64).T
     log2 = math.log(2)
-    right = nll / (d * log2) + 8
-    expect_close(
-        found,
-        right,
-        name="the bits per dimension of four models",
+    expect_function(
+        answer,
+        lambda nll, d: nll / (d * log2) + 8,
+        [{"nll": nll, "d": d} for nll, d in ((-1000.0, 784), (-4000.0, 3072), (250.5, 10), (0.0, 784))],
+        name="the number of bits per dimension",
+        read=lambda result: number(result, "the number of bits per dimension"),
         mistakes={
+            "these are nats per dimension of pixels in [0, 1). Two steps are left: one bit is log 2 nats, "
+            "and the levels lie 256 times as far apart.": lambda nll, d: nll / d,
+            "these are bits per image of pixels in [0, 1). Two steps are left: divide by d, and the levels "
+            "lie 256 times as far apart.": lambda nll, d: nll / log2,
             "these are the bits of pixels in [0, 1), negative ones among them. The levels lie 256 times as "
-            "far apart: 8 bits more for each pixel.": right - 8,
+            "far apart: 8 bits more for each pixel.": lambda nll, d: nll / (d * log2),
             "the scale goes the wrong way. Stretching spreads the density thinner: more bits, not "
-            "fewer.": right - 16,
-            "these are nats per dimension. One bit is log 2 nats.": right * log2,
-            "8 is right in bits, but nll is still in nats: divide it by log 2.": nll / d + 8,
+            "fewer.": lambda nll, d: nll / (d * log2) - 8,
+            "these are nats per dimension. One bit is log 2 nats.": lambda nll, d: nll / d + 8 * log2,
+            "8 is right in bits, but nll is still in nats: divide it by log 2.": lambda nll, d: nll / d + 8,
+            "8 is in bits already: divide only nll by log 2.": lambda nll, d: (nll / d + 8) / log2,
+            "log 256 is the 8 bits in nats, and nll is divided by log 2 already: add log2(256).": (
+                lambda nll, d: nll / (d * log2) + 8 * log2
+            ),
             "you multiply by log 2. One nat is more than one bit, so the number of bits is the larger "
-            "one.": nll * log2 / d + 8,
-            "these are bits per image: divide by d.": nll / log2 + 8 * d,
+            "one.": lambda nll, d: nll * log2 / d + 8,
+            "these are bits per image: divide by d.": lambda nll, d: nll / log2 + 8 * d,
+            "nll belongs to the whole image: divide it by d before you add the 8 bits of one dimension.": (
+                lambda nll, d: nll / log2 + 8
+            ),
             "the 8 bits belong to each dimension, not to the whole image: divide nll by d before adding "
-            "them.": (nll / log2 + 8) / d,
-            "the sign of nll is turned round: it is the negative log-density already.": -nll / (d * log2) + 8,
-            "divide by log 256 and a density becomes bytes. Divide by log 2, then add the 8 bits.": nll
-            / (d * math.log(256))
-            + 8,
-            "the highest level is 255, but there are 256 of them, each as wide as 1/256.": nll / (d * log2)
-            + math.log2(255),
+            "them.": lambda nll, d: (nll / log2 + 8) / d,
+            "the sign of nll is turned round: it is the negative log-density already.": (
+                lambda nll, d: -nll / (d * log2) + 8
+            ),
+            "divide by log 256 and a density becomes bytes. Divide by log 2, then add the 8 bits.": (
+                lambda nll, d: nll / (d * math.log(256)) + 8
+            ),
+            "the highest level is 255, but there are 256 of them, each as wide as 1/256.": (
+                lambda nll, d: nll / (d * log2) + math.log2(255)
+            ),
+            "multiply nll by 256 and a length is stretched. It is the density that shrinks: its logarithm "
+            "gets 8 bits less.": lambda nll, d: 256 * nll / (d * log2),
         },
         rtol=1e-5,
     )
@@ -149,58 +242,99 @@ def _bits_per_dim(answer: Any) -> str:
     ),
 )
 def _kl_of_tables(answer: Any) -> str:
-    p, q = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.25, 0.25, 0.5])
-    found = _one_number(call(answer, p, q), 3)
-    right, reverse = _kl(p, q), _kl(q, p)
-    cross = -(p * q.log()).sum()
-    m = (p + q) / 2
-    expect_close(
-        found,
-        right,
+    def read(result: Any) -> float:
+        if isinstance(result, Tensor) and result.numel() in (3, 4):
+            raise Wrong("this is one number for each category. Add them up.")
+        return number(result, "KL(p || q)", finite=False)
+
+    def jensen_shannon(p: Tensor, q: Tensor) -> Tensor:
+        return (_kl(p, (p + q) / 2) + _kl(q, (p + q) / 2)) / 2
+
+    expect_function(
+        answer,
+        _kl,
+        [
+            {"p": torch.tensor([0.5, 0.3, 0.2]), "q": torch.tensor([0.25, 0.25, 0.5])},
+            {"p": torch.tensor([0.1, 0.2, 0.3, 0.4]), "q": torch.tensor([0.7, 0.1, 0.15, 0.05])},
+            {"p": torch.tensor([0.2, 0.8]), "q": torch.tensor([0.2, 0.8])},
+        ],
         name="KL(p || q)",
+        read=read,
         mistakes={
-            "this is KL(q || p): you average over q. The expectation runs over the first argument.": reverse,
-            "the sign is turned round: a divergence is never negative.": -right,
-            "this is in bits: take the natural logarithm.": right / math.log(2),
-            "this is the mean over the categories. The average is the one weighted by p: a sum.": right / 3,
+            "this is KL(q || p): you average over q. The expectation runs over the first argument.": (
+                lambda p, q: _kl(q, p)
+            ),
+            "the sign is turned round: a divergence is never negative.": lambda p, q: -_kl(p, q),
+            "you average over q, and the sign is turned round.": lambda p, q: -_kl(q, p),
+            "this is in bits: take the natural logarithm.": lambda p, q: _kl(p, q) / math.log(2),
+            "this is the mean over the categories. The average is the one weighted by p: a sum.": (
+                lambda p, q: _kl(p, q) / len(p)
+            ),
             "the weights p are missing: this adds up log p - log q as if all categories were equally "
-            "frequent.": (p / q).log().sum(),
-            "this is the cross-entropy. Subtract the entropy of p.": cross,
-            "this is the entropy of p alone. Where is q?": -(p * p.log()).sum(),
-            "this is the sum of both directions.": right + reverse,
-            "this is the Jensen-Shannon divergence.": (_kl(p, m) + _kl(q, m)) / 2,
+            "frequent.": lambda p, q: (p / q).log().sum(),
+            "this is the logarithm of the mean ratio. The mean of the logarithms is asked for.": (
+                lambda p, q: (p * p / q).sum().log()
+            ),
+            "this is the cross-entropy. Subtract the entropy of p.": lambda p, q: -(p * q.log()).sum(),
+            "this is the entropy of p alone. Where is q?": lambda p, q: -(p * p.log()).sum(),
+            "the cross-entropy is added to the entropy. The difference is the waste.": (
+                lambda p, q: -(p * q.log()).sum() - (p * p.log()).sum()
+            ),
+            "this is the sum of both directions.": lambda p, q: _kl(p, q) + _kl(q, p),
+            "this is the Jensen-Shannon divergence.": jensen_shannon,
+            "this is the total variation.": lambda p, q: (p - q).abs().sum() / 2,
+            "absolute values have no place here: single terms may be negative, only their sum is not.": (
+                lambda p, q: (p * (p / q).log()).abs().sum()
+            ),
         },
     )
-    p_zero = torch.tensor([0.5, 0.5, 0.0])
-    found = call(answer, p_zero, q)
-    if isinstance(found, Tensor) and bool(found.isnan().any()):
-        raise Wrong(
-            "right, until p has a zero: then your result is NaN, 0 times infinity. What never happens costs "
-            "nothing."
+
+    def wanted_by_both(p: Tensor, q: Tensor) -> Tensor:
+        return _kl(p[q > 0], q[q > 0])
+
+    for p, q in (([0.5, 0.5, 0.0], [0.25, 0.25, 0.5]), ([0.0, 0.0, 0.9, 0.1], [0.3, 0.1, 0.2, 0.4])):
+        wanted = _kl(torch.tensor(p), torch.tensor(q))
+        value = read(call(answer, torch.tensor(p), torch.tensor(q)))
+        if math.isnan(value):
+            raise Wrong(
+                "right, until p has a zero: then your result is NaN, 0 times infinity. What never happens "
+                "costs nothing."
+            )
+        expect_close(value, wanted, name=f"right until p has a zero. For p = {p}, q = {q} the KL")
+        value = read(call(answer, torch.tensor(q), torch.tensor(p)))
+        rare = f"for p = {q}, q = {p} your result is {value:.4g}"
+        happens = wanted_by_both(torch.tensor(q), torch.tensor(p))
+        expect(
+            not is_close(value, happens),
+            "you leave out what is impossible under q. If it happens under p, it must cost infinitely much; "
+            f"{rare}.",
         )
-    rest = "what never happens under p costs nothing, and the rest as before."
-    found = _one_number(found, 3)
+        hidden = " A small constant inside the logarithm, or a clamp, only hides it." * (0 < value < 1000)
+        expect(
+            value == math.inf,
+            f"what happens under p and is impossible under q must cost infinitely much; {rare}.{hidden}",
+        )
+    both = [0.5, 0.5, 0.0], [0.25, 0.75, 0.0]
+    value = read(call(answer, *map(torch.tensor, both)))
     expect(
-        is_close(found, _kl(p_zero, q)), f"for p = (0.5, 0.5, 0) it should be {_kl(p_zero, q):.4f}: {rest}"
+        is_close(value, 0.5 * math.log(2) + 0.5 * math.log(2 / 3)),
+        "where p and q are both zero nothing happens, and nothing is to be paid: for "
+        f"p = {both[0]}, q = {both[1]} your result is {value:.4g}.",
     )
-    found = number(call(answer, q, p_zero), "KL(p || q)", finite=False)
+    value = read(call(answer, torch.tensor([1.0, 1e-12]), torch.tensor([1.0, 0.0])))
     expect(
-        found == math.inf,
-        "what happens under p and is impossible under q must cost infinitely much; your result is "
-        f"{found:.4g}. A small constant inside the logarithm only hides it.",
+        value == math.inf,
+        "what happens rarely under p does happen: for p = [1, 1e-12], q = [1, 0] the KL is infinite, and "
+        f"yours is {value:.4g}. Leave out only what has the probability 0 exactly.",
     )
-    both = call(answer, p_zero, torch.tensor([0.25, 0.75, 0.0]))
+    value = read(call(answer, torch.tensor([0.5, 0.5]), torch.tensor([1.0, 1e-20])))
     expect(
-        is_close(_one_number(both, 3), 0.5 * math.log(2) + 0.5 * math.log(2 / 3)),
-        "where p and q are both zero nothing happens, and nothing is to be paid.",
+        is_close(value, little := math.log(0.5) + 10 * math.log(10)),
+        f"right, until q is very small: for p = [0.5, 0.5], q = [1, 1e-20] the KL is {little:.4g}, and "
+        f"yours {value:.4g}. Does something keep q from being small? A clamp and a small constant do, and so "
+        "does Categorical, which lets no probability fall below 1e-7.",
     )
     return "Zero where p is zero, infinite where only q is."
-
-
-def _one_number(result: Any, cells: int) -> float:
-    if isinstance(result, Tensor) and result.numel() == cells:
-        raise Wrong("this is one number for each category. Add them up.")
-    return number(result, "KL(p || q)")
 
 
 def _kl(p: Tensor, q: Tensor) -> Tensor:
@@ -220,42 +354,105 @@ def _kl(p: Tensor, q: Tensor) -> Tensor:
     ),
 )
 def _covering_gaussian(answer: Any) -> str:
-    w = torch.tensor([0.5, 0.2, 0.3])
-    m, s = torch.tensor([-2.0, 1.0, 3.0]), torch.tensor([0.3, 1.0, 0.5])
-    result = call(answer, w, m, s)
-    expect(
-        isinstance(result, tuple | list) and len(result) == 2,
-        f"two numbers are needed, mu and sigma, and this is {describe(result)}.",
+    def pair(result: Any) -> Tensor:
+        return _pair(result, "mu", "sigma")
+
+    def parts(w: Tensor, m: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the mixture's mean, and its variance within and between the components."""
+        mu = (w * m).sum()
+        return mu, (w * s**2).sum(), (w * (m - mu) ** 2).sum()
+
+    def of_parts(sigma: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Any]:
+        return lambda w, m, s: (parts(w, m, s)[0], sigma(*parts(w, m, s)[1:]))
+
+    def with_mean(sigma: Callable[..., Tensor]) -> Callable[..., Any]:
+        return lambda w, m, s: ((w * m).sum(), sigma(w, m, s, (w * m).sum()))
+
+    mixtures = [
+        ([0.5, 0.2, 0.3], [-2.0, 1.0, 3.0], [0.3, 1.0, 0.5]),
+        ([0.1, 0.9], [5.0, 4.0], [0.2, 2.0]),
+        ([0.4, 0.3, 0.2, 0.1], [0.0, 10.0, -30.0, 7.0], [4.0, 1.0, 2.0, 9.0]),
+        ([1.0], [6.0], [0.5]),
+    ]
+    cases = [
+        dict(zip(("weights", "means", "sigmas"), map(torch.tensor, case), strict=True)) for case in mixtures
+    ]
+    expect_function(
+        answer,
+        lambda w, m, s: ((w * m).sum(), 0.0),
+        cases,
+        name="mu",
+        read=lambda result: pair(result)[0],
+        mistakes={
+            "the weights are missing in the mean.": lambda w, m, s: (m.mean(), 0.0),
+            "this is the mean of the heaviest component alone. It is the reverse KL that seeks one mode; the "
+            "forward KL covers them all.": lambda w, m, s: (m[w.argmax()], 0.0),
+            "the weights add up to 1: take the sum of w m, without dividing by K.": lambda w, m, s: (
+                (w * m).mean(),
+                0.0,
+            ),
+            "mu and sigma have changed places: mu comes first.": lambda w, m, s: (
+                sum(parts(w, m, s)[1:]) ** 0.5,
+                0.0,
+            ),
+        },
     )
-    found = torch.tensor([number(result[0], "mu"), number(result[1], "sigma")])
-    mu = (w * m).sum()
-    within, between = (w * s**2).sum(), (w * (m - mu) ** 2).sum()
-
-    def pair(mean: Tensor, sigma: Tensor) -> Tensor:
-        return torch.stack([mean, sigma])
-
-    expect_close(found[0], mu, name="mu", mistakes={"the weights are missing in the mean.": m.mean()})
-    expect_close(
-        found,
-        pair(mu, (within + between).sqrt()),
-        name="(mu, sigma)",
+    expect_function(
+        answer,
+        of_parts(lambda a, b: (a + b).sqrt()),
+        cases,
+        name="sigma",
+        read=lambda result: pair(result)[1],
         mistakes={
             "this is the root of the mean variance within the components. The components also lie apart: add "
-            "the variance of their means.": pair(mu, within.sqrt()),
-            "this is the spread of the means alone. Each component has a width of its own, too.": pair(
-                mu, between.sqrt()
+            "the variance of their means.": of_parts(lambda a, b: a.sqrt()),
+            "this is the spread of the means alone. Each component has a width of its own, too.": of_parts(
+                lambda a, b: b.sqrt()
             ),
-            "sigma is the variance: take its root.": pair(mu, within + between),
-            "you averaged the standard deviations. It is variances that add up.": pair(mu, (w * s).sum()),
-            "you added standard deviations, within and between. It is variances that add up.": pair(
-                mu, within.sqrt() + between.sqrt()
+            "sigma is the variance: take its root.": of_parts(lambda a, b: a + b),
+            "you averaged the standard deviations. It is variances that add up.": with_mean(
+                lambda w, m, s, mu: (w * s).sum()
             ),
-            "the square of the mean has not been subtracted: Σ w (s² + m²) is the mean square of x.": pair(
-                mu, (w * (s**2 + m**2)).sum().sqrt()
+            "you averaged the standard deviations, and added the variance of the means. It is variances that "
+            "add up: s squared.": with_mean(
+                lambda w, m, s, mu: ((w * s).sum() ** 2 + (w * (m - mu) ** 2).sum()).sqrt()
             ),
-            "the weights are missing in the variance.": pair(mu, (s**2 + (m - mu) ** 2).mean().sqrt()),
+            "you added standard deviations, within and between. It is variances that add up.": of_parts(
+                lambda a, b: a.sqrt() + b.sqrt()
+            ),
+            "the square of the mean has not been subtracted: Σ w (s² + m²) is the mean square of x.": (
+                with_mean(lambda w, m, s, mu: (w * (s**2 + m**2)).sum().sqrt())
+            ),
+            "s is the standard deviation of a component. Its variance is s squared.": with_mean(
+                lambda w, m, s, mu: (w * (s + (m - mu) ** 2)).sum().sqrt()
+            ),
+            "the weights are missing in the variance.": with_mean(
+                lambda w, m, s, mu: (s**2 + (m - mu) ** 2).mean().sqrt()
+            ),
+            "the weights are missing within the components: Σ w s² is needed.": with_mean(
+                lambda w, m, s, mu: (s.square().mean() + (w * (m - mu) ** 2).sum()).sqrt()
+            ),
+            "the weights are missing between the components: Σ w (m - mu)² is needed.": with_mean(
+                lambda w, m, s, mu: ((w * s**2).sum() + m.var(correction=0)).sqrt()
+            ),
+            "between the components you take the variance with K - 1 and without weights: Σ w (m - mu)² is "
+            "needed.": with_mean(
+                lambda w, m, s, mu: ((w * s**2).sum() + (m - m.mean()).square().sum() / (len(m) - 1)).sqrt()
+            ),
+            "the weights are missing in the variance: this adds up all components as they are.": with_mean(
+                lambda w, m, s, mu: (s**2 + (m - mu) ** 2).sum().sqrt()
+            ),
+            "mu² is added in the variance. The mean square is too large by it: subtract it.": with_mean(
+                lambda w, m, s, mu: ((w * (s**2 + m**2)).sum() + mu**2).sqrt()
+            ),
+            "the weights are squared in the variance: Σ w (s² + (m - mu)²) has them once.": with_mean(
+                lambda w, m, s, mu: (w**2 * (s**2 + (m - mu) ** 2)).sum().sqrt()
+            ),
+            "the weights add up to 1: take the sum, in the variance too, without dividing by K.": with_mean(
+                lambda w, m, s, mu: (w * (s**2 + (m - mu) ** 2)).mean().sqrt()
+            ),
             "this is the variance of a weighted sum of independent numbers: Σ w² s². A mixture is no sum: it "
-            "is one of its components.": pair(mu, (w**2 * s**2).sum().sqrt()),
+            "is one of its components.": with_mean(lambda w, m, s, mu: (w**2 * s**2).sum().sqrt()),
         },
     )
     return "It has the mean and the variance of the whole mixture."
@@ -269,7 +466,8 @@ _FORWARD = {
     "insurer": "where p can and q cannot, the forward KL is infinite. It forbids to miss anything.",
 }
 _REVERSE = {
-    "physicist": "she averages over draws from q: the reverse one.",
+    "physicist": "the mean energy is that of -log p over q, up to a constant, and minus the entropy that "
+    "of log q over q: the reverse one.",
     "forger": "he is hurt where q is and p is not. Only an average over q sees that: the reverse one.",
     "encoder": "the average runs over draws from q, and log p(x, z) is the posterior's log-density up to a "
     "constant: minus the reverse one.",
@@ -288,13 +486,10 @@ _REVERSE = {
 )
 def _forward(answer: Any) -> str:
     expect(
-        isinstance(answer, set | frozenset | list | tuple),
+        isinstance(answer, Set | list | tuple),
         f'a set of names is needed, such as {{"photographer", "forger"}}, and this is {describe(answer)}.',
     )
-    names = set(answer)
-    everybody = _FORWARD | _REVERSE
-    if unknown := [name for name in names if name not in everybody]:
-        raise Wrong(f"there is nobody called {unknown[0]!r}. They are {', '.join(everybody)}.")
+    names = {choice(name, (*_FORWARD, *_REVERSE), "one of the six") for name in answer}
     if names == set(_REVERSE):
         raise Wrong(
             "exactly the wrong way round: these three have the reverse one. Over whom do they average?"
@@ -313,62 +508,52 @@ def _forward(answer: Any) -> str:
 
 @exercise(
     "3.6",
-    "What a judge's logits prove",
+    "A tenth of a standard deviation",
     hints=(
-        "The formula stands above: three terms. Which of the logits belong to which expectation?",
-        "log sigmoid(t) is F.logsigmoid(t), and log(1 - sigmoid(t)) is F.logsigmoid(-t).",
-        "log 2 + (F.logsigmoid(logits_p).mean() + F.logsigmoid(-logits_q).mean()) / 2.",
+        "The pixels are independent, so the logit of an image is a sum over its pixels. How does the mean "
+        "of a sum of d independent terms grow with d, and how its standard deviation?",
+        "Of the 784 terms the mean grows 784-fold and the standard deviation 28-fold. So it is as if one "
+        "number were shifted by 28 times as much.",
+        "One normal number, shifted by 28 · 0.1 = 2.8 standard deviations: the border lies 1.4 from both "
+        "means. How much of a normal distribution lies below 1.4?",
     ),
 )
-def _judges_bound(answer: Any) -> str:
-    a, b = 0.8 + torch.randn(30), -0.5 + torch.randn(20)
-    result = call(answer, a, b)
+def _share_named_rightly(answer: Any) -> str:
+    def read(value: Any) -> float:
+        share = number(value, "the prediction")
+        expect(
+            0 <= share <= 1,
+            f"the prediction should be a share between 0 and 1, and is {share:g}.",
+        )
+        return share
+
+    share, outcome = predicted("3.6", answer, read)
+    outcome = number(outcome, "what the experiment returns")
+    exact = 0.919  # Φ(1.4)
     expect(
-        not isinstance(result, Tensor) or result.numel() == 1,
-        "this is one number for each draw. Take the mean over the draws of each side: one number.",
+        abs(outcome - exact) < 0.025,  # six standard errors
+        f"the experiment gives {outcome:.3f}, and the one of the chapter does not: was it changed?",
     )
-    found = number(result, "the bound")
-    on_p, on_q, log2 = logsigmoid(a).mean(), logsigmoid(-b).mean(), math.log(2)
-    right = log2 + (on_p + on_q) / 2
-    expect_close(
-        found,
-        right,
-        name="the bound",
-        mistakes={
-            "log 2 is missing: a discriminator that only guesses proves nothing, and its bound is 0, not "
-            "-log 2.": right - log2,
-            "this is twice the bound: the two means are halved, for each side has half of the draws.": 2
-            * right,
-            "the halves are missing: 2 log 2 would have to go with that.": log2 + on_p + on_q,
-            "this is half the discriminator's loss: turn its sign, and add log 2.": -(on_p + on_q) / 2,
-            "this is the discriminator's loss: turn its sign, halve it and add log 2.": -(on_p + on_q),
-            "the value of the game, log D on p plus log(1 - D) on q, is 2 JS - 2 log 2 at best. Halve it and "
-            "add log 2.": on_p + on_q,
-            "p and q are exchanged: the logits at draws from p should be large.": (
-                log2 + (logsigmoid(-a).mean() + logsigmoid(b).mean()) / 2
-            ),
-            "both sides use log sigmoid(t). On draws from q it is log(1 - sigmoid(t)) that counts.": (
-                log2 + (on_p + logsigmoid(b).mean()) / 2
-            ),
-            "these are the probabilities. It is their logarithms that count.": (
-                log2 + (a.sigmoid().mean() + (-b).sigmoid().mean()) / 2
-            ),
-            "the mean runs over all draws together. Each side has a mean of its own.": log2
-            + (logsigmoid(a).sum() + logsigmoid(-b).sum()) / (len(a) + len(b)),
-            "the two sums are not divided by the numbers of draws.": (
-                log2 + (logsigmoid(a).sum() + logsigmoid(-b).sum()) / 2
-            ),
-        },
-    )
-    result = call(answer, torch.tensor([-200.0]), torch.tensor([200.0]))
-    value = number(result, "the bound", finite=False)
     expect(
-        is_close(value, log2 - 200.0),
-        "right for moderate logits, wrong for large ones: a discriminator that is sure (logits of ∓200) "
-        f"and wrong has log 2 - 200, and yours has {value:.4g}. log(sigmoid(t)) runs out of digits; a small "
-        "constant inside only hides it.",
+        share >= 0.45,
+        "this is worse than guessing. A discriminator that is wrong more often than right would only have to "
+        "say the opposite.",
     )
-    return "At most JS(p, q) in expectation, whatever the discriminator."
+    expect(
+        share > min(outcome, exact) - 0.05,
+        f"it names {outcome:.3f} of the images rightly, more than you predict. Each pixel tells it next to "
+        "nothing, but the log ratios of 784 pixels add up: their mean grows like d, their noise only like "
+        "√d.",
+    )
+    expect(
+        share < max(outcome, exact) + 0.05,
+        f"it names {outcome:.3f} of the images rightly, fewer than you predict. The log ratios of the pixels "
+        "add up, but so does their noise, like √d.",
+    )
+    return (
+        "What no single pixel shows, all of them together show clearly. So a discriminator of images nearly "
+        "always finds something."
+    )
 
 
 # 3.7
@@ -384,50 +569,77 @@ def _judges_bound(answer: Any) -> str:
     ),
 )
 def _carried(answer: Any) -> str:
-    # Chosen so that every mistake below leads to another number.
-    x = torch.tensor([-2.3, -1.9, 7.2, -3.5, -2.9])
-    y = torch.tensor([-4.9, 1.7, 7.1, 7.1, -3.8])
-    found = number(call(answer, x, y), "the distance")
-    a, b = x.sort().values, y.sort().values
-    ways = (a - b).abs()
-    expect_close(
-        found,
-        ways.mean(),
-        name="the distance",
+    def in_order(combine: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+        return lambda x, y: combine(x.sort().values - y.sort().values)
+
+    def number_of(result: Any) -> float:
+        if isinstance(result, Tensor) and result.numel() in (4, 5):
+            raise Wrong(
+                f"the distance should be a number, and this has shape {tuple(result.shape)}, one for each. "
+                "Take the mean."
+            )
+        return number(result, "the distance", finite=False)
+
+    expect_function(
+        answer,
+        in_order(lambda way: way.abs().mean()),
+        [
+            {
+                "x": torch.tensor([-2.3, -1.9, 7.2, -3.5, -2.9]),
+                "y": torch.tensor([-4.9, 1.7, 7.1, 7.1, -3.8]),
+            },
+            {"x": torch.tensor([-1.0, 1.0]), "y": torch.tensor([3.0, -3.0])},
+            {"x": torch.tensor([50.0, 20.0, 90.0, 20.0]), "y": torch.tensor([0.0, 60.0, 10.0, 40.0])},
+            {"x": torch.tensor([2.0]), "y": torch.tensor([-0.125])},
+        ],
+        name=lambda x, y: f"the distance between {_listed(x)} and {_listed(y)}",
+        read=number_of,
         mistakes={
             "the samples are not sorted: this carries x[0] to y[0], x[1] to y[1], by the chance of their "
-            "order.": (x - y).abs().mean(),
+            "order.": lambda x, y: (x - y).abs().mean(),
             "the absolute value comes too late, or is missing: ways to the left and to the right cancel. "
-            "This is the difference of the means.": (a - b).mean(),
+            "This is the difference of the means.": in_order(torch.mean),
             "this is the distance between the means: ways to the left and to the right cancel. Take absolute "
-            "values before the mean.": (a - b).mean().abs(),
+            "values before the mean.": in_order(lambda way: way.mean().abs()),
             "this is the mean of the squares. The first Wasserstein distance takes the ways themselves.": (
-                ways**2
-            ).mean(),
-            "this is the second Wasserstein distance: the root of the mean square.": (ways**2).mean().sqrt(),
-            "this is the sum of the ways: divide by their number.": ways.sum(),
-            "this is the longest way. The mean is asked for.": ways.max(),
-            "one of the two is sorted the other way round: that is the worst plan.": (
-                (a - b.flip(0)).abs().mean()
+                in_order(lambda way: way.square().mean())
             ),
-            "only one of the two is sorted.": (a - y).abs().mean(),
-            "only one of the two is sorted. Sort the other one, too.": (x - b).abs().mean(),
+            "this is the second Wasserstein distance: the root of the mean square.": in_order(
+                lambda way: way.square().mean().sqrt()
+            ),
+            "this is the sum of the ways: divide by their number.": in_order(lambda way: way.abs().sum()),
+            "this is the longest way. The mean is asked for.": in_order(lambda way: way.abs().max()),
+            "this is the way in the middle. The mean is asked for.": in_order(lambda way: way.abs().median()),
+            "the sum is divided by n - 1. The mean divides by n.": lambda x, y: (
+                (x.sort().values - y.sort().values).abs().sum() / (len(x) - 1)
+            ),
+            "this is the length of the difference as a vector, the root of the sum of squares. The mean of "
+            "the ways is asked for.": in_order(torch.linalg.vector_norm),
+            "this is the distance between the medians: one grain's way. The mean of all is asked for.": (
+                lambda x, y: (x.median() - y.median()).abs()
+            ),
+            "the samples are sorted by their absolute values. The order on the line goes by the numbers with "
+            "their signs.": lambda x, y: (x[x.abs().argsort()] - y[y.abs().argsort()]).abs().mean(),
+            "one of the two is sorted the other way round: that is the worst plan.": (
+                lambda x, y: (x.sort().values - y.sort(descending=True).values).abs().mean()
+            ),
+            "only one of the two is sorted.": lambda x, y: (x.sort().values - y).abs().mean(),
+            "only one of the two is sorted. Sort the other one, too.": (
+                lambda x, y: (x - y.sort().values).abs().mean()
+            ),
+            "sort() returns two things, the sorted values and where they stood. These are the places.": (
+                lambda x, y: (x.argsort() - y.argsort()).abs().double().mean()
+            ),
             "each goes to its nearest neighbour, so some places get more than one grain and others none.": (
-                (x[:, None] - y).abs().min(1).values.mean()
+                lambda x, y: (x[:, None] - y).abs().min(1).values.mean()
+            ),
+            "each place fetches its nearest grain, so some grains are carried twice and others never.": (
+                lambda x, y: (x[:, None] - y).abs().min(0).values.mean()
             ),
             "this is the mean distance of all pairs: everybody goes everywhere. Only the best plan counts.": (
-                (x[:, None] - y).abs().mean()
+                lambda x, y: (x[:, None] - y).abs().mean()
             ),
         },
-    )
-    crossing = number(call(answer, y, x), "the distance the other way")
-    expect_close(crossing, ways.mean(), name="the distance the other way")
-    a, b = torch.tensor([-1.0, 1.0]), torch.tensor([-3.0, 3.0])
-    expect_close(
-        number(call(answer, a, b), "the distance"),
-        2.0,
-        name="the distance from (-1, 1) to (-3, 3)",
-        mistakes={"ways to the left and to the right cancel: take absolute values before the mean.": 0.0},
     )
     return "No plan carries less far."
 
@@ -435,60 +647,125 @@ def _carried(answer: Any) -> str:
 # 3.8
 
 
+def _logs(data: Tensor, widths: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the kernels' log-densities (width, point, centre), and which are a point's own."""
+    each = Normal(data, widths[:, None, None]).log_prob(data[:, None])
+    return each, torch.eye(len(data), dtype=torch.bool)
+
+
+def _leave_one_out(own: float, others: int = 1) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the function of exercise 3.8 with another entry for a point's own kernel."""
+
+    def scores(data: Tensor, widths: Tensor) -> Tensor:
+        each, alone = _logs(data, widths)
+        return each.masked_fill(alone, own).logsumexp(2).mean(1) - math.log(len(data) - others)
+
+    return scores
+
+
+def _with_itself(others: int) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda data, widths: _logs(data, widths)[0].logsumexp(2).mean(1) - math.log(len(data) - others)
+
+
+def _by_densities(data: Tensor, widths: Tensor) -> Tensor:
+    each, alone = _logs(data, widths)
+    return each.exp().masked_fill(alone, 0.0).sum(2).log().mean(1) - math.log(len(data) - 1)
+
+
+def _without_equals(data: Tensor, widths: Tensor) -> Tensor:
+    each = _logs(data, widths)[0].masked_fill(data[:, None] == data, -math.inf)
+    return each.logsumexp(2).mean(1) - math.log(len(data) - 1)
+
+
 @exercise(
     "3.8",
-    "A kernel density",
+    "A width that depends on the unit",
     hints=(
-        "Each x meets each centre: a table of shape (m, n). x[:, None] - data makes it.",
-        "The logarithm of a mean is logsumexp less log n.",
-        "Normal(data, h).log_prob(x[:, None]).logsumexp(1) - math.log(len(data))",
+        "With another unit only logarithms of the unit should be added to every score. Take two points and "
+        "one width, work out by hand what the score should be, and print `each` on the way.",
+        "`each` holds logarithms. What density does the point itself get after the line with fill_diagonal_? "
+        "And what would it get if the diagonal were multiplied by 0?",
+        "A logarithm of 0 is a density of 1, and that is much when x is in millimetres. The density should "
+        "be 0: fill the diagonal with -math.inf.",
     ),
 )
-def _kernel_log_density(answer: Any) -> str:
-    x, data, h = torch.linspace(-2, 3, 7), torch.tensor([-1.0, 0.2, 0.5, 2.0]), 0.4
-    raw = call(answer, x, data, h)
-    if isinstance(raw, Tensor) and raw.shape == (4,):
-        raise Wrong("this is one number for each centre. One for each x is asked for: sum over the centres.")
-    if isinstance(raw, Tensor) and raw.shape in {(7, 4), (4, 7)}:
-        raise Wrong("this is one number for each pair of x and centre. Average over the centres.")
-    found = tensor(raw, shape=(7,), name="the result")
-    each = Normal(data, h).log_prob(x[:, None])
-    log_n = math.log(4)
-    right = each.logsumexp(1) - log_n
-    scaled = -0.5 * ((x[:, None] - data) / h) ** 2
-    expect_close(
-        found,
+def _width_without_itself(answer: Any) -> str:
+    right = _leave_one_out(-math.inf)
+    data = torch.tensor([-2.1, 1.8, 0.3, -1.7, 2.2, 1.8])
+    away = torch.tensor([0.0, 1.0, 0.5, 30.0])
+    # Seen from so narrow kernels all points are far off, and a finite own entry is all that is left.
+    narrow = {"data": away, "widths": torch.tensor([1e-6])}
+    alone = tensor(call(answer, *narrow.values()), shape=(1,), name="the scores for one width", nan=True)
+    own = alone.item() + math.log(len(away) - 1)
+    stops = {
+        f"far from all others your score stops, as if a point had from itself the density exp({own:g}). It "
+        "should have nothing: what is the logarithm of 0?": _leave_one_out(own)
+    }
+
+    def standardized(data: Tensor, widths: Tensor) -> Tensor:
+        return _leave_one_out(0.0)(data / data.std(), widths / data.std())
+
+    def log_of(scores: Callable[[Tensor, int], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+        """Return the function that makes scores of the points' summed log-densities and of n - 1."""
+
+        def all_scores(data: Tensor, widths: Tensor) -> Tensor:
+            each, alone = _logs(data, widths)
+            return scores(each.masked_fill(alone, -math.inf).logsumexp(2), len(data) - 1)
+
+        return all_scores
+
+    expect_function(
+        answer,
         right,
-        name="the log-density",
+        [
+            {"data": data, "widths": torch.tensor([0.05, 0.3, 1.5])},
+            {"data": 1000 * data, "widths": torch.tensor([50.0, 300.0, 1500.0, 9000.0])},
+            {"data": away, "widths": torch.tensor([0.2, 2.0])},
+            narrow,
+        ],
+        unchanged=_leave_one_out(0.0),
+        name=lambda data, widths: f"the scores for points {_listed(data)} and widths {_listed(widths)}",
         mistakes={
-            "this is the mean of the logarithms. The logarithm of the mean is asked for: one near centre is "
-            "enough for a point.": each.mean(1),
-            "this is a sum of n densities, whose total mass is n. Subtract log n.": each.logsumexp(1),
-            "divide the sum inside the logarithm: subtract log n, do not divide by n.": each.logsumexp(1) / 4,
-            "this is the density. Its logarithm is asked for.": right.exp(),
-            "the height of the kernels is missing, 1/(h √2π): this is no density.": (
-                scaled.logsumexp(1) - log_n
+            "now each point meets its own kernel, the highest of all: that is the training likelihood. Its "
+            "own density should count nothing.": _with_itself(1),
+            "each point meets its own kernel, and the sum is divided by n: the training likelihood itself.": (
+                _with_itself(0)
             ),
-            "the kernels are too wide: h is their standard deviation, and you took it for the variance.": (
-                Normal(data, h**0.5).log_prob(x[:, None]).logsumexp(1) - log_n
+            "the own kernel is gone; but far from all others their densities underflow to zero. Stay with "
+            "logarithms, also for what should count nothing.": _by_densities,
+            "the own kernel is gone; but far from all others even densities in double precision underflow to "
+            "zero. Stay with logarithms.": lambda data, widths: _by_densities(data.double(), widths.double()),
+            "a point has lost the kernels at the points equal to it, too. Only its own should go.": (
+                _without_equals
             ),
-            "the kernels are too narrow: h² is their variance, and you took it for the standard deviation.": (
-                Normal(data, h**2).log_prob(x[:, None]).logsumexp(1) - log_n
+            "the diagonal is right; but the others are n - 1, and you divide by n.": _leave_one_out(
+                -math.inf, 0
             ),
-            "you divided by h twice: Normal already has the factor 1/h.": right - math.log(h),
-            "only the nearest centre counts in your answer. The others add their part.": (
-                each.max(1).values - log_n
+            "a bug of another line was mended, which was none: the others are n - 1.": _leave_one_out(0.0, 0),
+            "the diagonal is right; but the densities of the others are averaged: - log(n - 1) is missing.": (
+                log_of(lambda logs, others: logs.mean(1))
             ),
-            "the sign is turned round.": -right,
+            "the diagonal is right; but dividing by n - 1 means to subtract its logarithm.": log_of(
+                lambda logs, others: logs.mean(1) + math.log(others)
+            ),
+            "the diagonal is right; but these are sums over the points. The mean is asked for.": log_of(
+                lambda logs, others: (logs - math.log(others)).sum(1)
+            ),
+            "this is the logarithm of the mean density. The mean of the logarithms is asked for.": log_of(
+                lambda logs, others: logs.logsumexp(1) - math.log(others * (others + 1))
+            ),
+            "the sign is turned round: the highest score is to be the best.": lambda data, widths: (
+                -right(data, widths)
+            ),
+            "the scores remain mean log-densities: add no log h.": lambda data, widths: (
+                right(data, widths) + widths.log()
+            ),
+            "with the data in units of their own spread the choice no longer depends on the unit, but the "
+            "bug is still there: a point gets something from itself.": standardized,
+            **(stops if math.isfinite(own) else {}),
         },
     )
-    far = torch.tensor([40.0])
-    raw = call(answer, far, data, h)
-    wanted = Normal(data, h).log_prob(far[:, None]).logsumexp(1) - log_n
-    value = tensor(raw, shape=(1,), name="the result far from all data")
-    expect(
-        is_close(value, wanted),
-        f"right near the data. At x = 40 the log-density is {wanted.item():.0f}, and yours is "
-        f"{value.item():.4g}: the densities underflow to zero. Stay with logarithms, by logsumexp.",
+    return (
+        "Now data and widths in another unit make the same choice. A 0 among logarithms is a one, not a "
+        "nothing: attention masks are -inf for the same reason."
     )
-    return "And it holds far from all data."

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, softplus
+from torch.nn.functional import binary_cross_entropy_with_logits
 
-from gm_lib.exercises.core import Wrong, call, exercise, expect, expect_close, is_close, number, tensor
+from gm_lib.exercises.core import (
+    Wrong,
+    call,
+    describe,
+    exercise,
+    expect,
+    expect_close,
+    expect_function,
+    is_close,
+    number,
+    predicted,
+    tensor,
+)
 
 _IMAGE = (1, 28, 28)
 
@@ -19,259 +32,314 @@ _IMAGE = (1, 28, 28)
 
 @exercise(
     "9.1",
-    "The log-probability of an image",
+    "A grey image and its tosses",
     hints=(
-        "The probability of an image is a product over its pixels. What does the logarithm make of a "
-        "product?",
-        "For one pixel: log p if it is 1, log(1 - p) if it is 0, with p = sigmoid(logit). PyTorch has minus "
-        "this, for all pixels at once, as F.binary_cross_entropy_with_logits(..., reduction='none').",
-        "by_pixel = -F.binary_cross_entropy_with_logits(logits, x, reduction='none'), then add up all but "
-        "the first dimension: by_pixel.flatten(1).sum(1).",
+        "Write the cross-entropy of one pixel: -x log p - (1 - x) log(1 - p). What kind of function of x is "
+        "it, with p fixed?",
+        "A grey value is the mean of its tosses. When is the mean of f(x) the f of the mean of x?",
+        "The cross-entropy is linear in x, so averaging the tosses first or last is the same.",
     ),
 )
-def _log_likelihood(answer: Any) -> str:
-    x = torch.randint(0, 2, (5, *_IMAGE)).float()
-    logits = 2 * torch.randn(5, *_IMAGE)
-    result = call(answer, x, logits)
-    if isinstance(result, Tensor) and bool(result.isnan().any()):
-        raise Wrong("the result is NaN: a logit is any real number, not a probability. sigmoid makes it one.")
-    found = tensor(result, name="the result")
-    by_pixel = -binary_cross_entropy_with_logits(logits, x, reduction="none")
-    right = by_pixel.flatten(1).sum(1)
-    _expect_one_each(found, by_pixel)
-    expect_close(
-        found,
-        right,
-        name="log p(x | z)",
-        mistakes={
-            "this is the mean over the 784 pixels of an image. The logarithm of a product is a sum: yours is "
-            "784 times too small.": by_pixel.flatten(1).mean(1),
-            "the sign is wrong. A log-probability is never positive; cross-entropy is minus it.": -right,
-            "sign and sum are wrong: this is the mean cross-entropy of a pixel. A log-probability is never "
-            "positive, and that of an image is a sum over its pixels.": -by_pixel.flatten(1).mean(1),
-            "white pixels are scored, black ones are not. A pixel that is 0 has log(1 - p).": (
-                -(x * softplus(-logits)).flatten(1).sum(1)
-            ),
-            "x and logits have changed places.": (
-                -binary_cross_entropy_with_logits(x, logits, reduction="none").flatten(1).sum(1)
-            ),
-        },
-    )
-    sure = torch.where(x == 1, 200.0, -200.0)
-    wrong_everywhere = tensor(call(answer, x, -sure), name="the result at logits of ±200")
+def _grey_and_tossed(answer: Any) -> str:
+    def read(prediction: Any) -> float:
+        return number(prediction, "your prediction")
+
+    prediction, outcome = predicted("9.1", answer, read)
+    difference = number(outcome, "what the experiment returns")
     expect(
-        is_close(wrong_everywhere, torch.full((5,), -784 * 200.0)),
-        "right for moderate logits, wrong for large ones. A pixel that is wrong at a logit of 200 must "
-        f"cost 200 nats; yours costs {-wrong_everywhere[0].item() / 784:.4g}. log(sigmoid(...)) runs out "
-        "of digits, and a small constant inside only hides it: work with the logits.",
+        abs(difference) < 0.6,
+        f"the experiment gives {difference:.4g} nats, which it cannot as it was given: was it changed? Bring "
+        "it back.",
     )
-    return "One number for each image, in nats, and right for any logit."
-
-
-def _expect_one_each(found: Tensor, by_pixel: Tensor) -> None:
-    """Say by the shape over what was summed too much or too little."""
-    n = len(by_pixel)
-    if found.ndim == 0 or found.numel() == 1:
-        raise Wrong("this is one number for the whole batch. Keep the images apart: one number for each.")
-    if found.shape == by_pixel.shape:
+    if abs(prediction) > 0.5:
+        dearer = "tosses" if prediction > 0 else "grey image"
         raise Wrong(
-            "this is one number for each pixel. Add up the pixels of an image: one number for each image."
+            f"you predicted that the {dearer} would cost more. The experiment gives {difference:.2f} nats, "
+            "which is 0 but for chance. Every toss is off from the grey value, but -x log p - (1 - x) "
+            "log(1 - p) is linear in x: what one toss costs more, another costs less."
         )
-    if found.shape != (n,):
-        raise Wrong(
-            f"the result has shape {tuple(found.shape)}; one number for each image is shape ({n},). Sum "
-            "over the last three dimensions."
-        )
+    return (
+        "The cross-entropy is linear in x, so for a fixed output of the decoder both agree on average. That "
+        "is why grey pixels train at all. Results do not become comparable by it: an encoder that sees the "
+        "grey image knows more than a toss tells."
+    )
 
 
 # 9.2
 
 
+def _pair(value: Any) -> Tensor:
+    """The two numbers μ and σ."""
+    if isinstance(value, Tensor) and value.numel() == 2:
+        return value.flatten()
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise Wrong(f"two numbers are asked for, mu and sigma, and this is {describe(value)}.")
+    pair = zip(value, ("mu", "sigma"), strict=True)
+    return torch.tensor([number(v, name) for v, name in pair], dtype=torch.float64)
+
+
+def _best(
+    mu: Callable[[float, float, float], float] = lambda c, m, w: c * m / (c + w),
+    sigma: Callable[[float, float], float] = lambda c, w: math.sqrt(w / (c + w)),
+) -> Callable[..., tuple[float, float]]:
+    return lambda c, m, weight: (mu(c, m, weight), sigma(c, weight))
+
+
 @exercise(
     "9.2",
-    "The KL of a code",
+    "The best answer of an encoder",
     hints=(
-        "Put z = mu + sigma·eps into log q(z) - log p(z). What are the means of eps and eps²?",
-        "σ² is log_var.exp(), and log σ² is log_var itself.",
-        "0.5 * (mu**2 + log_var.exp() - 1 - log_var), element by element; nothing is summed.",
+        "E[(z - m)²] is (μ - m)² + σ². So the sum to minimize has one part with μ and one with σ.",
+        "The part with μ: ½c(μ - m)² + ½λμ². The part with σ: ½cσ² + ½λ(σ² - log σ²). Set each derivative to "
+        "zero.",
+        "c(μ - m) + λμ = 0, and cσ + λ(σ - 1/σ) = 0. So μ = c m / (c + λ) and σ² = λ / (c + λ).",
     ),
 )
-def _kl(answer: Any) -> str:
-    mu, log_var = torch.randn(7, 3), torch.randn(7, 3)
-    found = tensor(call(answer, mu, log_var), name="the result")
-    right = 0.5 * (mu**2 + log_var.exp() - 1 - log_var)
-    if found.shape != right.shape and is_close(found, right.sum(1)):
-        raise Wrong("this is summed over the latent dimensions. Leave them apart for now: shape (n, d).")
-    if found.ndim == 0:
-        raise Wrong(
-            "this is one number for the whole batch. One for each image and dimension is asked for: (n, d)."
-        )
-    expect_close(
-        tensor(found, shape=(7, 3), name="the result"),
-        right,
-        name="the KL",
+def _best_code(answer: Any) -> str:
+    expect_function(
+        answer,
+        _best(),
+        [
+            {"c": c, "m": m, "weight": weight}
+            for c, m, weight in ((3.0, 2.0, 1.0), (0.5, -1.5, 4.0), (50.0, 1.0, 784.0), (20.0, 0.4, 0.1))
+        ],
+        name="[mu, sigma]",
+        read=_pair,
         mistakes={
-            "the sign is wrong. A KL is never negative; with this sign, encoders would be rewarded "
-            "for leaving the prior.": -right,
-            "the factor ½ is missing.": 2 * right,
-            "log_var was taken for log σ. It is log σ², so log_var.exp() is already the variance.": (
-                0.5 * (mu**2 + (2 * log_var).exp() - 1 - 2 * log_var)
+            "mu is right; in the place of sigma stands the variance σ². Take the root.": _best(
+                sigma=lambda c, w: w / (c + w)
             ),
-            "log_var was taken for the variance itself. Undo the logarithm: log_var.exp().": (
-                0.5 * (mu**2 + log_var - 1 - log_var.abs().log())
+            "mu is right; in the place of sigma stands log σ.": _best(
+                sigma=lambda c, w: 0.5 * math.log(w / (c + w))
             ),
-            "log_var.exp() is σ², and its square σ⁴. The formula wants σ².": (
-                0.5 * (mu**2 + log_var.exp() ** 2 - 1 - log_var)
+            "mu is right; in the place of sigma stands log σ².": _best(
+                sigma=lambda c, w: math.log(w / (c + w))
             ),
-            "σ stands where σ² belongs: log_var.exp() is the variance, take no root.": (
-                0.5 * (mu**2 + (0.5 * log_var).exp() - 1 - log_var)
+            "these are sigma and mu. mu comes first.": lambda c, m, weight: _best()(c, m, weight)[::-1],
+            "right for the weight 1 only: λ multiplies the whole KL.": _best(
+                lambda c, m, w: c * m / (c + 1), lambda c, w: math.sqrt(1 / (c + 1))
             ),
-            "this is the other KL, from the prior to q. Its draws come from the prior; those of the ELBO "
-            "come from q.": 0.5 * ((1 + mu**2) / log_var.exp() - 1 + log_var),
-            "mu enters as its square: left and right of 0 cost the same.": 0.5
-            * (mu + log_var.exp() - 1 - log_var),
-            "log σ² enters with a minus: a small σ, an exact answer, has to cost.": (
-                0.5 * (mu**2 + log_var.exp() - 1 + log_var)
+            "sigma is right. mu = m leaves the KL out of account, which draws mu to 0.": _best(
+                lambda c, m, w: m
             ),
-            "the -1 is missing: an encoder that answers with the prior has a KL of 0, and yours has ½ in "
-            "each dimension.": right + 0.5,
-            "the ½ of log σ = ½ log σ² is missing: the term is -½ log_var.": (
-                0.5 * (mu**2 + log_var.exp() - 1) - log_var
+            "mu is right. Your sigma leaves out the σ² of the KL: its derivative is λ(σ - 1/σ).": _best(
+                sigma=lambda c, w: math.sqrt(w / c)
+            ),
+            "mu is right. The larger c, the narrower the code: c stands below the line in σ², λ above it.": (
+                _best(sigma=lambda c, w: math.sqrt(c / (c + w)))
+            ),
+            "mu is right. 1 / (c + λ) would be σ² without the weight of log σ², which is λ too.": _best(
+                sigma=lambda c, w: math.sqrt(1 / (c + w))
+            ),
+            "mu is right. Your sigma is that of the weight 1: λ is missing in it.": _best(
+                sigma=lambda c, w: math.sqrt(1 / (1 + c))
+            ),
+            "sigma is right. In mu, m is multiplied by c: c(μ - m) + λμ = 0.": _best(
+                lambda c, m, w: m / (c + w)
+            ),
+            "c and λ have changed places.": _best(
+                lambda c, m, w: w * m / (c + w), lambda c, w: math.sqrt(c / (c + w))
+            ),
+            "the weight stands before the wrong term: λ multiplies the KL.": _best(
+                lambda c, m, w: c * m / (c + 1 / w), lambda c, w: math.sqrt(1 / (w * c + 1))
+            ),
+            "the ½ in front of c is missing: the cost is ½c(z - m)².": _best(
+                lambda c, m, w: 2 * c * m / (2 * c + w), lambda c, w: math.sqrt(w / (2 * c + w))
+            ),
+            "the ½ in front of the KL is missing, or of its parts μ² and σ² - log σ².": _best(
+                lambda c, m, w: c * m / (c + 2 * w), lambda c, w: math.sqrt(2 * w / (c + 2 * w))
+            ),
+            "these are the prior's 0 and 1, which cost no KL. The reconstruction counts, too.": _best(
+                lambda c, m, w: 0.0, lambda c, w: 1.0
             ),
         },
     )
-    return "Zero exactly where q is the prior, and positive everywhere else."
+    return (
+        "A dimension is used as far as c, what an error in it costs, exceeds the weight. With the weight 784 "
+        "even c = 50 leaves μ at 6 % of m and σ at 0.97: nearly the prior. That is posterior collapse."
+    )
 
 
 # 9.3
 
-_PIXELS, _D = 784, 3
+_PIXELS = 784
+Loss = Callable[[Tensor, Tensor, Any, Any], Any]
 
 
-def _linear_model() -> tuple[Any, Any]:
-    """An encoder and a decoder that are linear, with mild outputs."""
-    to_mu, to_log_var = (0.05 * torch.randn(_PIXELS, _D) for _ in range(2))
-    back = torch.randn(_D, _PIXELS)
+def _linear_model(d: int, level: float) -> tuple[Any, Any]:
+    """An encoder, with log-variances around a level, and a decoder that are linear."""
+    to_mu, to_log_var = (0.05 * torch.randn(_PIXELS, d) for _ in range(2))
+    back = torch.randn(d, _PIXELS)
 
     def encode(x: Tensor) -> tuple[Tensor, Tensor]:
-        flat = x.flatten(1)
-        return (flat @ to_mu).requires_grad_(), (flat @ to_log_var - 0.5).requires_grad_()
+        flat = x.flatten(1).float()
+        return (flat @ to_mu).requires_grad_(), (flat @ to_log_var + level).requires_grad_()
 
     def decode(z: Tensor) -> Tensor:
-        return (z @ back).reshape(-1, *_IMAGE)
+        return (z.float() @ back).reshape(-1, *_IMAGE)
 
     return encode, decode
 
 
+def _sigma(log_var: Tensor) -> Tensor:
+    return (0.5 * log_var).exp()
+
+
+def _draw(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
+    return mu + _sigma(log_var) * eps
+
+
+def _closed_kl(mu: Tensor, log_var: Tensor) -> Tensor:
+    return 0.5 * (mu**2 + log_var.exp() - 1 - log_var)
+
+
+def _sum(by_pixel: Tensor, kl: Tensor) -> Tensor:
+    return (by_pixel.sum(1) + kl.sum(1)).mean()
+
+
+def _loss(
+    combine: Callable[[Tensor, Tensor], Tensor] = _sum,
+    draw: Callable[[Tensor, Tensor, Tensor], Tensor] = _draw,
+    kl: Callable[[Tensor, Tensor], Tensor] = _closed_kl,
+) -> Loss:
+    """A loss made of cross-entropy (n, 784) and KL (n, d), right by default."""
+
+    def loss(x: Tensor, eps: Tensor, encode: Any, decode: Any) -> Tensor:
+        mu, log_var = encode(x)
+        logits = decode(draw(mu, log_var, eps))
+        by_pixel = binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1)
+        return combine(by_pixel, kl(mu, log_var))
+
+    return loss
+
+
+def _three_densities(x: Tensor, eps: Tensor, encode: Any, decode: Any) -> Tensor:
+    """With log q(z | x) - log p(z) at the draw in place of the KL."""
+    mu, log_var = encode(x)
+    at_draw = 0.5 * (_draw(mu, log_var, eps) ** 2 - eps**2 - log_var)
+    return _loss(kl=lambda *_: at_draw)(x, eps, lambda _: (mu, log_var), decode)
+
+
+_SIGMA_IS_ROOT = "exp(log_var) is the variance; the noise wants the standard deviation, exp(log_var / 2)."
+_LOSSES: dict[str, Loss] = {
+    "the noise is scaled by log_var itself. Undo the logarithm: exp(log_var / 2).": _loss(
+        draw=lambda mu, log_var, eps: mu + log_var * eps
+    ),
+    "the noise is scaled by half of log_var. Undo the logarithm: exp(log_var / 2).": _loss(
+        draw=lambda mu, log_var, eps: mu + 0.5 * log_var * eps
+    ),
+    "the noise is scaled by the square root of log_var. Undo the logarithm first: exp(log_var / 2).": _loss(
+        draw=lambda mu, log_var, eps: mu + log_var.sqrt() * eps
+    ),
+    "the noise is scaled by exp(2 · log_var): log_var has to be halved.": _loss(
+        draw=lambda mu, log_var, eps: mu + (2 * log_var).exp() * eps
+    ),
+    "now draw and KL agree, but both take log_var for log σ. It is log σ²: the draw was wrong, not the KL.": (
+        _loss(
+            draw=lambda mu, log_var, eps: mu + log_var.exp() * eps,
+            kl=lambda mu, log_var: _closed_kl(mu, 2 * log_var),
+        )
+    ),
+    "the draw is as it was, with the variance in the place of σ, and the KL, which was right, is changed. "
+    + _SIGMA_IS_ROOT: _loss(
+        draw=lambda mu, log_var, eps: mu + log_var.exp() * eps,
+        kl=lambda mu, log_var: 0.5 * (mu**2 + (2 * log_var).exp() - 1 - log_var),
+    ),
+    "the draw is right now, and the KL no longer: log_var.exp() is σ², take no root there.": _loss(
+        kl=lambda mu, log_var: 0.5 * (mu**2 + _sigma(log_var) - 1 - log_var)
+    ),
+    "the scale of the noise is 1/σ: check the sign in the exponent.": _loss(
+        draw=lambda mu, log_var, eps: mu + _sigma(-log_var) * eps
+    ),
+    "this is the form with all three densities, log q(z | x) - log p(z) at the draw. It is right on "
+    "average; asked for is the KL in closed form.": _three_densities,
+    "the reconstruction is averaged over the pixels (the default of PyTorch's losses) while the KL is a sum: "
+    "the smudge of this chapter's opening. The KL weighs 784 times too much.": _loss(
+        lambda p, kl: p.mean() + kl.sum(1).mean()
+    ),
+    "everything is averaged, over pixels and latent dimensions too. Sum over both; only the images of a "
+    "batch are averaged.": _loss(lambda p, kl: p.mean() + kl.mean()),
+    "the KL is averaged over the latent dimensions. They all count: sum them.": _loss(
+        lambda p, kl: p.sum(1).mean() + kl.mean()
+    ),
+    "the batch is summed: loss and gradients grow with the number of images. Plain SGD then takes larger "
+    "steps; Adam, which divides by the gradients' size, hardly notices. Take the mean over the images.": (
+        _loss(lambda p, kl: p.sum() + kl.sum())
+    ),
+    "the KL is summed over the batch, and the reconstruction averaged. Average both over the images.": _loss(
+        lambda p, kl: p.sum(1).mean() + kl.sum()
+    ),
+    "the KL, which was right, has lost its ½.": _loss(lambda p, kl: _sum(p, 2 * kl)),
+    "the KL has the wrong sign: the loss falls without end as codes leave the prior.": _loss(
+        lambda p, kl: _sum(p, -kl)
+    ),
+    "this is the ELBO. A loss is made small, so it is minus the ELBO.": _loss(lambda p, kl: -_sum(p, kl)),
+    "the reconstruction has the wrong sign: this model is rewarded for wrong pixels.": _loss(
+        lambda p, kl: _sum(-p, kl)
+    ),
+    "the KL is missing: this is an autoencoder with noise.": _loss(lambda p, kl: _sum(p, 0 * kl)),
+    "the reconstruction is missing.": _loss(lambda p, kl: _sum(0 * p, kl)),
+    "eps is not used: z = mu is a point, not a draw from q(z | x).": _loss(draw=lambda mu, *_: mu),
+    "mu is missing in z.": _loss(draw=lambda mu, log_var, eps: _sigma(log_var) * eps),
+    "the noise is not scaled: std is missing.": _loss(draw=lambda mu, log_var, eps: mu + eps),
+    "z is a draw from the prior here: eps alone. The encoder is not asked.": _loss(
+        draw=lambda mu, log_var, eps: eps
+    ),
+}
+
+
 @exercise(
     "9.3",
-    "The loss of a VAE",
+    "The loss of a VAE that promises too much",
     hints=(
-        "Five lines: encode, draw z with chapter 8's trick, the reconstruction (exercise 9.1), the "
-        "KL (9.2), their sum.",
-        "Keep one number per image as long as you can: reconstruction (n,) is summed over pixels, KL (n,) is "
-        "summed over latent dimensions. The mean over the images comes last.",
-        "z = mu + (0.5 * log_var).exp() * eps; reconstruction = "
-        "F.binary_cross_entropy_with_logits(decode(z), x, reduction='none').flatten(1).sum(1); kl = your "
-        "9.2, .sum(1); return (reconstruction + kl).mean().",
+        "Ask of every line: which distribution is this? Two lines speak of q(z | x). Is it the same q?",
+        "The KL takes log_var.exp() for the variance. By what is the noise multiplied in z?",
+        "The noise is multiplied by the standard deviation: std = (0.5 * log_var).exp().",
     ),
 )
-def _loss(answer: Any) -> str:
-    n = 6
-    x, eps = torch.randint(0, 2, (n, *_IMAGE)).float(), torch.randn(n, _D)
-    encode, decode = _linear_model()
-    given: list[tuple[Tensor, Tensor]] = []
-
-    def watched(x: Tensor) -> tuple[Tensor, Tensor]:
-        given.append(encode(x))
-        return given[-1]
-
-    found = tensor(call(answer, x, eps, watched, decode), name="the loss")
-    if tuple(found.shape) == (n,):
+def _vae_loss(answer: Any) -> str:
+    cases = []
+    for n, d, level in ((6, 3, -9.0), (1, 2, -0.5), (4, 5, -0.5), (3, 4, 7.0)):
+        x, eps = torch.randint(0, 2, (n, *_IMAGE)).float(), torch.randn(n, d)
+        encode, decode = _linear_model(d, level)
+        cases.append({"x": x, "eps": eps, "encode": encode, "decode": decode})
+    once, again = (tensor(call(answer, *cases[2].values()), name="the loss", nan=True) for _ in range(2))
+    if tuple(once.shape) == (4,):
         raise Wrong(
             "this is one number for each image. The loss is one number: take the mean over the batch."
         )
-    found = tensor(found, shape=(), name="the loss")
-    again = tensor(call(answer, x, eps, encode, decode))
-    if not is_close(found, again):
+    if not is_close(once, again, equal_nan=True):
         raise Wrong(
-            "your loss changes from call to call: it rolls dice of its own. The noise is given as eps."
+            "your loss changes from call to call: it draws noise of its own. The noise is given as eps."
         )
-    mu, log_var = (v.detach() for v in encode(x))
-    expect_close(
-        found,
-        _minus_elbo(x, mu, log_var, eps, decode),
+    expect_function(
+        answer,
+        _loss(),
+        cases,
         name="the loss",
-        mistakes=_losses(x, mu, log_var, eps, decode),
+        unchanged=_loss(draw=lambda mu, log_var, eps: mu + log_var.exp() * eps),
+        mistakes=_LOSSES,
     )
-    if not found.requires_grad:
-        raise Wrong("the value is right, but no gradient passes: something on the way is detached.")
-    gradients = torch.autograd.grad(found, given[0], allow_unused=True)
-    for gradient, name, expected in zip(
-        gradients, ("mu", "log_var"), _gradients(x, mu, log_var, eps, decode), strict=True
-    ):
-        if gradient is None or not is_close(gradient, expected, rtol=1e-3):
+    for case in cases:
+        _expect_gradients_of_loss(answer, **case)
+    return "The loss that gm_lib trains with: draw and KL now speak of the same q."
+
+
+def _expect_gradients_of_loss(answer: Any, x: Tensor, eps: Tensor, encode: Any, decode: Any) -> None:
+    def gradients(loss: Any) -> list[Tensor | None]:
+        mu, log_var = encode(x)
+        value = tensor(loss(x, eps, lambda _: (mu, log_var), decode))
+        if not value.requires_grad:
+            raise Wrong("the value is right, but no gradient passes: something on the way is detached.")
+        return list(torch.autograd.grad(value, (mu, log_var), allow_unused=True))
+
+    found, wanted = gradients(lambda *given: call(answer, *given)), gradients(_loss())
+    for name, gradient, right in zip(("mu", "log_var"), found, wanted, strict=True):
+        if gradient is None or not is_close(gradient, right, rtol=1e-3):
             raise Wrong(
                 f"the value is right, but the gradient that reaches {name} is not: something on the way from "
                 f"{name} is detached."
             )
-    return "The loss that gm_lib trains with."
-
-
-def _terms(x: Tensor, mu: Tensor, log_var: Tensor, z: Tensor, decode: Any) -> tuple[Tensor, Tensor]:
-    by_pixel = binary_cross_entropy_with_logits(decode(z), x, reduction="none").flatten(1)
-    return by_pixel, 0.5 * (mu**2 + log_var.exp() - 1 - log_var)
-
-
-def _minus_elbo(x: Tensor, mu: Tensor, log_var: Tensor, eps: Tensor, decode: Any) -> Tensor:
-    by_pixel, kl = _terms(x, mu, log_var, mu + (0.5 * log_var).exp() * eps, decode)
-    return (by_pixel.sum(1) + kl.sum(1)).mean()
-
-
-def _gradients(x: Tensor, mu: Tensor, log_var: Tensor, eps: Tensor, decode: Any) -> tuple[Tensor, ...]:
-    inputs = (mu.clone().requires_grad_(), log_var.clone().requires_grad_())
-    return torch.autograd.grad(_minus_elbo(x, *inputs, eps, decode), inputs)
-
-
-def _losses(x: Tensor, mu: Tensor, log_var: Tensor, eps: Tensor, decode: Any) -> dict[str, Tensor]:
-    """What the known mistakes lead to."""
-    by_pixel, kl = _terms(x, mu, log_var, mu + (0.5 * log_var).exp() * eps, decode)
-    image, code = by_pixel.sum(1), kl.sum(1)
-    z = mu + (0.5 * log_var).exp() * eps
-    drawn = 0.5 * (z**2 - eps**2 - log_var).sum(1)  # log q(z | x) - log p(z) at the draw
-
-    def with_draw(z: Tensor) -> Tensor:
-        return (_terms(x, mu, log_var, z, decode)[0].sum(1) + code).mean()
-
-    return {
-        "this is the form with all three densities, log q(z | x) - log p(z) at the draw. It is right on "
-        "average; asked for is the KL in closed form, exercise 9.2.": (image + drawn).mean(),
-        "the reconstruction is averaged over the pixels (the default of PyTorch's losses) while the KL is "
-        "a sum: the smudge of this chapter's opening. The KL weighs 784 times too much.": by_pixel.mean()
-        + code.mean(),
-        "everything is averaged, over pixels and latent dimensions too. Sum over both; only the images of "
-        "a batch are averaged.": by_pixel.mean() + kl.mean(),
-        "the KL is averaged over the latent dimensions. They all count: sum them.": image.mean() + kl.mean(),
-        "the batch is summed. Gradients then grow with the batch, and under plain SGD the steps: take the "
-        "mean over the images.": (image + code).sum(),
-        "the KL has the wrong sign: the loss falls without end as codes leave the prior.": (
-            image - code
-        ).mean(),
-        "this is the ELBO. A loss is made small, so it is minus the ELBO.": -(image + code).mean(),
-        "the reconstruction has the wrong sign: this model is rewarded for wrong pixels.": (
-            code - image
-        ).mean(),
-        "the KL is missing: this is an autoencoder with noise.": image.mean(),
-        "the reconstruction is missing.": code.mean(),
-        "the noise is scaled by the variance, exp(log_var). It wants the standard deviation, exp(log_var "
-        "/ 2).": (with_draw(mu + log_var.exp() * eps)),
-        "the noise is scaled by log_var itself. Undo the logarithm: exp(log_var / 2).": with_draw(
-            mu + log_var * eps
-        ),
-        "eps is not used: z = mu is a point, not a draw from q(z | x).": with_draw(mu),
-        "mu is missing in z.": with_draw((0.5 * log_var).exp() * eps),
-        "z is a draw from the prior here: eps alone. The encoder is not asked.": with_draw(eps),
-    }
 
 
 # 9.4
@@ -286,34 +354,38 @@ def _losses(x: Tensor, mu: Tensor, log_var: Tensor, eps: Tensor, decode: Any) ->
         "σ² = weight · pixels / 2; σ is its root.",
     ),
 )
-def _sigma(answer: Any) -> str:
-    cases = ((0.00025, 3 * 64 * 64), (1.0, 784), (0.01, 784), (0.5, 1))
-    found = torch.tensor(
-        [number(call(answer, w, n), f"σ at weight = {w}, pixels = {n}") for w, n in cases],
-        dtype=torch.float64,
-    )
-    product = torch.tensor([w * n for w, n in cases], dtype=torch.float64)
-    expect_close(
-        found,
-        (product / 2).sqrt(),
+def _implied_sigma(answer: Any) -> str:
+    expect_function(
+        answer,
+        lambda weight, pixels: math.sqrt(weight * pixels / 2),
+        [
+            {"weight": weight, "pixels": pixels}
+            for weight, pixels in ((0.00025, 3 * 64 * 64), (1.0, 784), (0.01, 784), (0.5, 1))
+        ],
         name="σ",
+        read=lambda value: number(value, "σ"),
         mistakes={
-            "the 2 of the Gaussian's 1/(2σ²) is missing.": product.sqrt(),
-            "this is the variance σ². Take the root.": product / 2,
-            "this is weight · pixels, twice the variance. Halve it, and take the root.": product,
-            "upside down: a heavier KL has to mean a wider Gaussian, one that cares less about pixels.": (
-                2 / product
-            ).sqrt(),
-            "the number of pixels is missing: the error is a mean over them.": torch.tensor(
-                [math.sqrt(w / 2) for w, _ in cases], dtype=torch.float64
+            "the 2 of the Gaussian's 1/(2σ²) is missing.": lambda w, n: math.sqrt(w * n),
+            "this is the variance σ². Take the root.": lambda w, n: w * n / 2,
+            "the ½ belongs under the root.": lambda w, n: math.sqrt(w * n) / 2,
+            "`pixels` counts all values, those of the three colours too: no other 3.": lambda w, n: math.sqrt(
+                3 * w * n / 2
             ),
-            "the 2 is on the wrong side: 1/(weight · pixels) = 1/(2σ²).": (2 * product).sqrt(),
-            "this is 1 / (2σ²) = weight · pixels. The weight divides: 1 / (weight · pixels).": (
-                1 / (2 * product)
-            ).sqrt(),
+            "this is weight · pixels, twice the variance. Halve it, and take the root.": lambda w, n: w * n,
+            "upside down: a heavier KL has to mean a wider Gaussian, one that cares less about pixels.": (
+                lambda w, n: math.sqrt(2 / (w * n))
+            ),
+            "the number of pixels is missing: the error is a mean over them.": lambda w, n: math.sqrt(w / 2),
+            "the number of pixels divides where it should multiply: before the squares stands 1/(λm).": (
+                lambda w, n: math.sqrt(w / n / 2)
+            ),
+            "the 2 is on the wrong side: 1/(weight · pixels) = 1/(2σ²).": lambda w, n: math.sqrt(2 * w * n),
+            "this is 1 / (2σ²) = weight · pixels. The weight divides: 1 / (weight · pixels).": lambda w, n: (
+                math.sqrt(1 / (2 * w * n))
+            ),
         },
     )
-    return f"The weight 0.00025 on these images implies σ = {found[0]:.2f} on pixels between 0 and 1."
+    return "The weight 0.00025 on these images implies σ = 1.24 on pixels between 0 and 1."
 
 
 # 9.5
@@ -330,15 +402,26 @@ def _sigma(answer: Any) -> str:
     ),
 )
 def _sampling(answer: Any) -> str:
-    n, d = 1500, 6
+    _expect_samples(answer, 5000, 6)
+    _expect_samples(answer, 400, 20)
+    expect(
+        not is_close(_expect_samples(answer, 1, 3), _expect_samples(answer, 1, 3)),
+        "every call gives the same images: a seed is set inside. Leave it to the caller.",
+    )
+    return "A code from the prior, then the decoder. The encoder is not needed."
+
+
+def _expect_samples(answer: Any, n: int, d: int) -> Tensor:
+    """Return the codes that were decoded; raise ``Wrong`` unless they and the images are right."""
     back = torch.randn(d, _PIXELS) / d**0.5
+    back[:, :20] *= 100  # pixels that are certain
     seen: list[Tensor] = []
 
     def decode(z: Tensor) -> Tensor:
         seen.append(z)
         return (z @ back).reshape(*z.shape[:-1], *_IMAGE)
 
-    found = tensor(call(answer, decode, n, d), name="the result")
+    found = tensor(call(answer, decode, n, d), name=f"the result for n = {n} and d = {d}", nan=True)
     expect(seen, "decode was never called: where do the images come from?")
     if len(seen) == 1 or seen[-1].shape == (n, d):
         _expect_from_prior(seen[-1], n, d)
@@ -351,8 +434,12 @@ def _sampling(answer: Any) -> str:
         raise Wrong(
             "these are draws of pixels. The mean of p(x | z) is asked for: the probabilities themselves."
         )
+    expect(
+        not found.isnan().any(),
+        f"the result for n = {n} contains NaN. Logits may be hundreds, whose exp() is infinite: use sigmoid.",
+    )
     expect_close(
-        tensor(found, shape=(n, *_IMAGE), name="the result"),
+        tensor(found, shape=(n, *_IMAGE), name=f"the result for n = {n}"),
         logits.sigmoid(),
         name="a pixel",
         mistakes={
@@ -368,7 +455,7 @@ def _sampling(answer: Any) -> str:
             "sigmoid twice: once is enough.": logits.sigmoid().sigmoid(),
         },
     )
-    return "A code from the prior, then the decoder. The encoder is not needed."
+    return z
 
 
 def _expect_from_prior(z: Tensor, n: int, d: int) -> None:
@@ -379,6 +466,8 @@ def _expect_from_prior(z: Tensor, n: int, d: int) -> None:
         raise Wrong(
             f"decode was given codes of shape {tuple(z.shape)}; n codes of d numbers are shape (n, d)."
         )
+    if n * d < 30_000:  # too few to tell a distribution
+        return
     z = z.detach().double()
     mean, spread = z.mean().item(), z.std().item()
     if bool((z == z[0]).all()):
@@ -389,18 +478,43 @@ def _expect_from_prior(z: Tensor, n: int, d: int) -> None:
         )
     if z.min() >= 0 and z.max() <= 1:
         raise Wrong("your codes lie between 0 and 1: rand draws uniformly. The prior is normal: randn.")
-    # n·d = 9000 numbers: the mean strays by 0.011, the standard deviation by 0.0075.
-    if abs(mean) > 0.06:
+    # n·d = 30,000 numbers: the mean strays by 0.006, the standard deviation by 0.004.
+    if abs(mean) > 0.03:
         raise Wrong(f"your codes have mean {mean:.2f}; those of the prior N(0, I) have mean 0.")
-    if abs(spread - 1) > 0.05:
+    if abs(spread - 1) > 0.025:
         raise Wrong(f"your codes have standard deviation {spread:.2f}; those of the prior N(0, I) have 1.")
-    if abs((z**4).mean().item() - 3) > 0.8:  # 0 for nothing but ±1, 1.8 for a uniform draw; strays by 0.1
+    if abs((z**4).mean().item() - 3) > 0.8:  # 0 for nothing but ±1, 1.8 for a uniform draw; strays by 0.06
         raise Wrong(
             "mean and spread of your codes are those of the prior, but they are not normal. Use randn."
         )
+    expect(len(z.unique(dim=0)) == n, "some images share a code. Draw one for each.")
+    expect(
+        (torch.corrcoef(z.T) - torch.eye(d)).abs().max() < 0.1,  # strays by 0.014
+        "the d numbers of a code are correlated. Each has a draw of its own.",
+    )
+    lengths = (z**2).sum(1)
+    expect(
+        abs(lengths.std().item() / (2 * d) ** 0.5 - 1) < 0.15,  # strays by 0.014
+        "the lengths of your codes are not those of draws from N(0, I): leave what randn gives as it is.",
+    )
+    expect(len(z.abs().unique(dim=0)) == n, "each code comes with its mirror image, -z. Draw one for each.")
+    expect(
+        z.mean(0).abs().max() > 1e-5 and max(abs(mean), abs(spread - 1)) > 1e-5,
+        "your codes have the mean 0 exactly: you standardized them. Draws of the prior are left as they are.",
+    )
+    expect(
+        z.abs().max() > 3.3,  # 29 of the numbers are
+        f"no number in your codes is beyond ±{z.abs().max():.1f}: they are cut off. The prior has tails.",
+    )
 
 
 # 9.6
+
+Mask = Callable[[Tensor, Tensor, float], Tensor]
+
+
+def _count(mask: Mask) -> Callable[..., int]:
+    return lambda mu, log_var, threshold: int(mask(mu, log_var, threshold).sum())
 
 
 @exercise(
@@ -409,52 +523,117 @@ def _expect_from_prior(z: Tensor, n: int, d: int) -> None:
     hints=(
         "E[z_j | x] is the mean of q(z | x) in dimension j. Which of your two arguments is that?",
         "Var_x is the variance over the images: over the rows of mu, one number for each dimension.",
-        "(mu.var(0) > 0.01).sum()",
+        "(mu.var(0) > threshold).sum()",
     ),
 )
 def _active(answer: Any) -> str:
-    n, d = 1000, 9  # made so that every known mistake leads to a count of its own
-    spread = torch.tensor([1.0, 0.9, 0.5, 0.3, 0.2, 0.06, 0.03, 0.0, 0.0])  # root of 0.01 is 0.1
-    offset = torch.tensor([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 2.0, 0.0])
-    mu = spread * torch.randn(n, d)
-    mu = offset + mu - mu.mean(0)
-    level = torch.tensor([-6.0, -6.0, -6.0, -6.0, -6.0, -4.7, -3.0, -1.0, 0.0])
-    log_var = level + torch.tensor([0.3] * 2 + [0.02] * 7) * torch.randn(n, d)
-    result = call(answer, mu, log_var)
-    if isinstance(result, Tensor) and result.shape == (d,):
+    # Made so that every known mistake leads to counts of its own. No variance lies near its threshold.
+    cases = [
+        _encoded(
+            spread=[0.3, 0.02, 0.085, 1.0, 0.9, 0.5, 0.3, 0.2, 0.13, 0.07, 0.06, 0.03, 0.003, 0.0, 0.0],
+            offset=[0.0] * 13 + [2.0, 0.0],
+            level=[-6.0] * 10 + [-4.7, -3.0, -3.0, -1.0, 0.0],
+            n=1000,
+        )
+        | {"threshold": 0.01},
+        _encoded(
+            spread=[1.2, 0.8, 0.65, 0.45, 0.2, 0.1, 0.0],
+            offset=[0.0, 0.0, 0.0, 0.0, 0.0, 1.0, -1.5],
+            level=[-2.0, -2.0, -1.0, -1.0, -3.0, -0.2, -3.0],
+            n=300,
+        )
+        | {"threshold": 0.3},
+        _encoded(
+            spread=[0.5, 0.01, 0.0, 0.0, 0.0],
+            offset=[0.0, 1.0, 2.0, 0.0, -1.0],
+            level=[-2.0, -2.0, -1.0, 0.0, 0.0],
+            n=60,
+        )
+        | {"threshold": 0.0},
+    ]
+    d = cases[0]["mu"].shape[1]
+    if tensor(call(answer, *cases[0].values()), name="the count").shape == (d,):
         raise Wrong("this is one value for each dimension. How many are active? Count them.")
-    found = number(result, "the count")
-    right = int((mu.var(0) > 0.01).sum())
-    variance = log_var.exp()
-    kl = 0.5 * (mu**2 + variance - 1 - log_var)
-    known = {
-        "you compared the standard deviation with 0.01. The threshold is for the variance.": mu.std(0) > 0.01,
-        "you took the variance over the dimensions of each code. It is over the images, the rows: var(0).": (
-            mu.var(1) > 0.01
-        ),
-        "you took σ², the variance of the code of one image. It is the mean that has to move, from image to "
-        "image.": variance.mean(0) > 0.01,
-        "this counts dimensions whose KL is above 0.01. A dimension can cost and still say the same for "
-        "every image: look at how its mean moves.": kl.mean(0) > 0.01,
-        "this counts large means. A mean that is large for every image says nothing: it has to vary.": (
-            mu.mean(0).abs() > 0.01
-        ),
-        "this counts mean squares. A mean that is large for every image says nothing: it has to vary.": (
-            (mu**2).mean(0) > 0.01
-        ),
-        "you let log_var itself vary. The variance of E[z | x], of mu, over the images is asked for.": (
-            log_var.var(0) > 0.01
-        ),
-        "these are the inactive ones.": mu.var(0) <= 0.01,
-        "this is the variance of z over everything, of the mean and of the noise together. Only the mean has "
-        "to move: leave σ² out.": mu.var(0) + variance.mean(0) > 0.01,
-    }
-    if found != right:
-        for message, mask in known.items():
-            if found == int(mask.sum()):
-                raise Wrong(message)
-        raise Wrong(f"of {d} dimensions {right} are active, and you count {found:g}.")
+    expect_function(
+        answer,
+        _count(lambda mu, log_var, t: mu.var(0) > t),
+        cases,
+        name="the count",
+        read=lambda value: number(value, "the count"),
+        mistakes={
+            "you compared the standard deviation with the threshold, which is for the variance.": _count(
+                lambda mu, log_var, t: mu.std(0) > t
+            ),
+            "you compared the mean absolute deviation with the threshold, which is for the variance.": _count(
+                lambda mu, log_var, t: (mu - mu.mean(0)).abs().mean(0) > t
+            ),
+            "you compared the range with the threshold, which is for the variance.": _count(
+                lambda mu, log_var, t: mu.amax(0) - mu.amin(0) > t
+            ),
+            "these are the deviations from the first image. The variance is about the mean.": _count(
+                lambda mu, log_var, t: (mu - mu[0]).square().mean(0) > t
+            ),
+            "these are the deviations from the median. The variance is about the mean.": _count(
+                lambda mu, log_var, t: (mu - mu.median(0).values).square().mean(0) > t
+            ),
+            "you added up the squares of all images. The variance is their mean.": _count(
+                lambda mu, log_var, t: (mu - mu.mean(0)).square().sum(0) > t
+            ),
+            "you divided the variance of the mean by σ². The threshold is for the variance itself.": _count(
+                lambda mu, log_var, t: mu.var(0) / log_var.exp().mean(0) > t
+            ),
+            "this is one variance of all numbers together. Each dimension has its own: var(0).": _count(
+                lambda mu, log_var, t: mu.var() > t
+            ),
+            "this is the share of the active dimensions. Their number is asked for.": lambda mu, log_var, t: (
+                (mu.var(0) > t).float().mean()
+            ),
+            "the threshold is 0.01 whatever was given. It is an argument.": _count(
+                lambda mu, log_var, t: mu.var(0) > 0.01
+            ),
+            "you took the variance over the dimensions of each code. It is over the images: var(0).": (
+                _count(lambda mu, log_var, t: mu.var(1) > t)
+            ),
+            "you took σ², the variance of the code of one image. It is the mean that has to move, from image "
+            "to image.": _count(lambda mu, log_var, t: log_var.exp().mean(0) > t),
+            "this counts dimensions whose KL is above the threshold. A dimension can cost and still say the "
+            "same for every image: look at how its mean moves.": _count(
+                lambda mu, log_var, t: _closed_kl(mu, log_var).mean(0) > t
+            ),
+            "this counts large means. A mean that is large for every image says nothing: it has to vary.": (
+                _count(lambda mu, log_var, t: mu.mean(0).abs() > t)
+            ),
+            "this counts mean squares. A mean that is large for every image says nothing: it has to vary.": (
+                _count(lambda mu, log_var, t: (mu**2).mean(0) > t)
+            ),
+            "you let log_var itself vary. The variance of E[z | x], of mu, over the images is asked for.": (
+                _count(lambda mu, log_var, t: log_var.var(0) > t)
+            ),
+            "these are the inactive ones.": _count(lambda mu, log_var, t: mu.var(0) <= t),
+            "a dimension whose mean is the same for all images is not active: its variance is 0, which is "
+            "not above the threshold 0.": _count(lambda mu, log_var, t: mu.var(0) >= t),
+            "this is the variance of z over everything, of the mean and of the noise together. Only the mean "
+            "has to move: leave σ² out.": _count(
+                lambda mu, log_var, t: mu.var(0) + log_var.exp().mean(0) > t
+            ),
+        },
+    )
     return "Dimensions whose mean moves with the image."
+
+
+def _encoded(spread: list[float], offset: list[float], level: list[float], n: int) -> dict[str, Any]:
+    """Means with exactly these standard deviations over the images, and log-variances around a level."""
+    noise = torch.randn(n, len(spread))
+    noise[0, -5:] = 4.0  # an image unlike the others
+    if n == 1000:  # two dimensions that tell the last images from the others, and one of two values
+        noise[:, :2] = (torch.arange(n)[:, None] >= 950).float()
+        noise[:, 2] = (torch.arange(n) % 5 < 2).float()
+    noise = (noise - noise.mean(0)) / noise.std(0)
+    wide = torch.tensor([0.3] * 2 + [0.02] * (len(level) - 2))
+    return {
+        "mu": torch.tensor(offset) + torch.tensor(spread) * noise,
+        "log_var": torch.tensor(level) + wide * torch.randn(n, len(level)),
+    }
 
 
 # 9.7
@@ -475,46 +654,64 @@ def _grid(answer: Any) -> str:
     result = tensor(call(answer, side), name="the grid")
     if result.shape == (2, side, side):
         raise Wrong("the two coordinates come first here. They come last: torch.stack(..., dim=-1).")
+    if result.shape == (side, 2):
+        raise Wrong("these are the codes of one line. Pair each number with each: meshgrid.")
     if result.shape == (side * side, 2):
         raise Wrong("the codes are in one long list. Keep rows and columns: shape (side, side, 2).")
     expect(
         bool(result.isfinite().all()),
         "the grid contains infinity: Φ⁻¹(0) and Φ⁻¹(1) are -∞ and ∞. Use middles.",
     )
-    found = tensor(result, shape=(side, side, 2), name="the grid").double()
-    steps = torch.arange(side, dtype=torch.float64)
-    u = (steps + 0.5) / side
-
-    def square(line: Tensor) -> Tensor:
-        return torch.stack([line.expand(side, side), line[:, None].expand(side, side)], dim=-1)
-
-    right = square(torch.special.ndtri(u))
-    if _evenly_spaced(found):
+    if result.shape == (side, side, 2) and _evenly_spaced(result.double()):
         raise Wrong(
             "the codes are evenly spaced, but the prior is not even: its middle would get too little "
             "room. Space the probabilities evenly, and send them through Φ⁻¹."
         )
-    expect_close(
-        found,
-        right,
-        name="the grid",
+    expect_function(
+        answer,
+        lambda side: _square(torch.special.ndtri(_middles(side))),
+        [{"side": side} for side in (5, 4, 1, 12, 40)],
+        name=lambda side: f"the grid of side {side}",
         rtol=1e-3,
         atol=1e-4,
         mistakes={
-            "rows and columns are exchanged: the first coordinate belongs to j, "
-            "the second index.": right.flip(-1),
-            "this grid runs upwards: in grid[i, j] the second coordinate grows with i.": right.flip(0),
-            "these are probabilities u, between 0 and 1. Φ⁻¹ makes codes of them.": square(u),
-            "this is Φ(u), the cdf. Its inverse is asked for: icdf.": square(torch.special.ndtr(u)),
-            "these parts are not equal: the outermost middles are ½/side and 1 - ½/side.": square(
-                torch.special.ndtri((steps + 1) / (side + 1))
+            "rows and columns are exchanged: the first coordinate belongs to j.": lambda side: _square(
+                torch.special.ndtri(_middles(side))
+            ).flip(-1),
+            "this grid runs upwards: in grid[i, j] the second coordinate grows with i.": lambda side: _square(
+                torch.special.ndtri(_middles(side))
+            ).flip(0),
+            "this grid runs to the left: in grid[i, j] the first coordinate grows with j.": lambda side: (
+                _square(torch.special.ndtri(_middles(side))).flip(1)
+            ),
+            "these are probabilities u, between 0 and 1. Φ⁻¹ makes codes of them.": lambda side: _square(
+                _middles(side)
+            ),
+            "both coordinates are the same. In grid[i, j] one goes by j, and one by i.": lambda side: (
+                torch.special.ndtri(_middles(side)).expand(side, side)[..., None].expand(side, side, 2)
+            ),
+            "a factor √2 is missing: Φ⁻¹(u) = √2 · erfinv(2u - 1).": lambda side: _square(
+                torch.special.erfinv(2 * _middles(side) - 1)
+            ),
+            "this is Φ(u), the cdf. Its inverse is asked for: icdf.": lambda side: _square(
+                torch.special.ndtr(_middles(side))
+            ),
+            "these parts are not equal: the outermost middles are ½/side and 1 - ½/side.": lambda side: (
+                _square(torch.special.ndtri(torch.arange(1, side + 1, dtype=torch.float64) / (side + 1)))
             ),
         },
     )
-    other = tensor(call(answer, 4), shape=(4, 4, 2), name="the grid of side 4").double()
-    u = (torch.arange(4, dtype=torch.float64) + 0.5) / 4
-    expect(is_close(other[0, :, 0], torch.special.ndtri(u), rtol=1e-3), "right for side 5, wrong for side 4.")
     return "Every cell holds the same share of the prior."
+
+
+def _middles(side: int) -> Tensor:
+    return (torch.arange(side, dtype=torch.float64) + 0.5) / side
+
+
+def _square(line: Tensor) -> Tensor:
+    """The grid whose two coordinates run through a line: the first along j, the second along i."""
+    side = len(line)
+    return torch.stack([line.expand(side, side), line[:, None].expand(side, side)], dim=-1)
 
 
 def _evenly_spaced(grid: Tensor) -> bool:
@@ -526,50 +723,119 @@ def _evenly_spaced(grid: Tensor) -> bool:
 # 9.8
 
 
+class _Weights:
+    """Log-weights that are handed out piece by piece, a row for each draw."""
+
+    def __init__(self, log_w: Tensor) -> None:
+        self.log_w, self.drawn, self.largest = log_w, 0, 0
+
+    def __call__(self, m: int) -> Tensor:
+        rows = self.log_w[self.drawn : self.drawn + m]
+        self.drawn, self.largest = self.drawn + m, max(self.largest, m)
+        return rows.clone()
+
+
+def _of_pieces(combine: Callable[[Tensor, int, int], Tensor]) -> Callable[..., Tensor]:
+    """A function of the bounds of all pieces, one a row, of k and of the size of a piece, as an answer."""
+
+    def answer(log_w: Tensor, k: int, chunk: int) -> Tensor:
+        pieces = log_w.reshape(k // chunk, chunk, -1)
+        return combine(pieces.logsumexp(1) - math.log(chunk), k, chunk)
+
+    return answer
+
+
 @exercise(
     "9.8",
-    "The k-sample bound",
+    "A bound that stops rising",
     hints=(
-        "The log of a mean: log((w₁ + … + w_k) / k). Over which dimension of log_w is that?",
-        "torch.logsumexp adds up weights that are given by their logarithms, without leaving the logarithm. "
-        "Dividing by k is subtracting log k.",
-        "log_w.logsumexp(0) - math.log(k), with k = len(log_w).",
+        "Try chunk = 1. Which bound is the mean of the logarithms of single weights?",
+        "log((w₁ + … + w_k) / k): the mean over all k weights stands inside the logarithm. Each piece gives "
+        "the log of a mean. How is the log of the mean of all k made of those?",
+        "torch.stack(bounds).logsumexp(0) - np.log(len(bounds)).",
     ),
 )
 def _bound(answer: Any) -> str:
-    k, n = 9, 4
-    log_w = -5 + 2 * torch.randn(k, n)
-    found = tensor(call(answer, log_w), name="the result")
-    if found.ndim == 0:
-        raise Wrong("this is one number for all images. Keep them apart: shape (n,).")
-    if found.shape == (k,):
-        raise Wrong(
-            f"this is shape ({k},), one number for each draw: you averaged over the images. Draws come first."
+    cases: list[dict[str, Any]] = [
+        {"log_w": level + spread * torch.randn(k, n), "k": k, "chunk": chunk}
+        for k, chunk, n, level, spread in (
+            (12, 3, 5, -5.0, 2.0),
+            (9, 1, 1, -100.0, 3.0),
+            (6, 6, 2, -2.0, 1.0),
+            (10, 2, 4, torch.tensor([-1000.0, -5.0, 500.0, -100.0]), 2.0),
         )
-    share = log_w.softmax(0)
-    right = log_w.logsumexp(0) - math.log(k)
-    expect_close(
-        tensor(found, shape=(n,), name="the result"),
-        right,
-        name="the bound",
+    ]
+    cases[-1]["log_w"][:8, :2] -= 1000.0  # only the last piece counts
+    cases[-1]["log_w"][2:, 2:] -= 1000.0  # only the first
+    for case in cases:
+        draw, k = _Weights(case["log_w"]), case["k"]
+        found = tensor(call(answer, draw, k, case["chunk"]), name="the bound", nan=True)
+        drawn = f"you draw {draw.drawn} weights for each image, and k = {k} are asked for."
+        expect(draw.drawn == k, drawn)
+        expect(draw.largest <= case["chunk"], "you draw more than `chunk` at a time: they need not fit.")
+        n = case["log_w"].shape[1]
+        if found.ndim == 0:
+            raise Wrong("this is one number for all images. Keep them apart: shape (n,).")
+        if tuple(found.shape) != (n,):
+            raise Wrong(f"the bound should have shape ({n},), and has shape {tuple(found.shape)}.")
+        expect(
+            not (found == -torch.inf).any(),
+            "exp() of a log-weight near -1000 is zero. Stay in the logarithm, each image by itself, as "
+            "logsumexp does.",
+        )
+        expect(
+            found.isfinite().all(),
+            "the bound is infinite: exp() of something large was taken. Before exp(), an image's logarithms "
+            "are shifted by the largest of them, as logsumexp does.",
+        )
+
+    def replayed(log_w: Tensor, k: int, chunk: int) -> Any:
+        return answer(_Weights(log_w), k, chunk)
+
+    expect_function(
+        replayed,
+        _of_pieces(lambda bounds, k, chunk: bounds.logsumexp(0) - math.log(k // chunk)),
+        cases,
+        name=lambda log_w, k, chunk: f"the bound, for k = {k} and chunk = {chunk},",
+        unchanged=_of_pieces(lambda bounds, k, chunk: bounds.mean(0)),
         mistakes={
-            "this is the mean of the logarithms: the ELBO. The logarithm of the "
-            "mean is asked for.": log_w.mean(0),
-            "the division by k is missing: subtract log k.": log_w.logsumexp(0),
-            "log k is added. Dividing by k subtracts it.": log_w.logsumexp(0) + math.log(k),
-            "the logarithm of a sum is divided by k. Divide inside: subtract log k.": log_w.logsumexp(0) / k,
+            "the division by k is missing: subtract log k.": _of_pieces(
+                lambda bounds, k, chunk: bounds.logsumexp(0) + math.log(chunk)
+            ),
+            "the means of the pieces are added, not averaged: subtract the log of their number.": _of_pieces(
+                lambda bounds, k, chunk: bounds.logsumexp(0)
+            ),
+            "you divide by k, after each piece was divided by chunk. Divide by the number of pieces.": (
+                _of_pieces(lambda bounds, k, chunk: bounds.logsumexp(0) - math.log(k))
+            ),
+            "the means of the pieces are averaged over chunk, and there are k / chunk of them.": (
+                _of_pieces(lambda bounds, k, chunk: bounds.logsumexp(0) - math.log(chunk))
+            ),
+            "the bounds of the pieces are added. Their exponentials are what has to be averaged.": _of_pieces(
+                lambda bounds, k, chunk: bounds.sum(0)
+            ),
+            "this is the largest bound of a piece. The others count too.": _of_pieces(
+                lambda bounds, k, chunk: bounds.amax(0)
+            ),
+            "only the last piece is left.": _of_pieces(lambda bounds, k, chunk: bounds[-1]),
+            "only the first piece is used.": _of_pieces(lambda bounds, k, chunk: bounds[0]),
+            "this is the mean of the logarithms: the ELBO. The logarithm of the mean is asked for.": (
+                lambda log_w, k, chunk: log_w.mean(0)
+            ),
+            "within a piece you average the logarithms. Average the weights there, too.": (
+                lambda log_w, k, chunk: (
+                    log_w.reshape(k // chunk, chunk, -1).mean(1).logsumexp(0) - math.log(k // chunk)
+                )
+            ),
             "this is Σ w̃ log w, the logarithms weighted by normalized weights. It is no bound.": (
-                share * log_w
-            ).sum(0),
-            "the sign is wrong: this bounds -log p(x). The bound is on log p(x).": -right,
-            "the logarithm is missing: this is the mean weight.": log_w.exp().mean(0),
-            "this is the largest weight of each image. The others count too.": log_w.max(0).values,
+                lambda log_w, k, chunk: (log_w.softmax(0) * log_w).sum(0)
+            ),
+            "the bounds are weighted by their normalized exponentials. That is no bound.": _of_pieces(
+                lambda bounds, k, chunk: (bounds.softmax(0) * bounds).sum(0)
+            ),
+            "the sign is wrong: this bounds -log p(x). The bound is on log p(x).": _of_pieces(
+                lambda bounds, k, chunk: math.log(k // chunk) - bounds.logsumexp(0)
+            ),
         },
     )
-    far = tensor(call(answer, log_w - 1000))
-    expect(
-        is_close(far, right - 1000),
-        f"right for weights near 1, but at e^-1000 it gives {far[0].item():.4g}: exp() underflows to zero. "
-        "Use logsumexp.",
-    )
-    return "The logarithm of the mean weight, safe at any size."
+    return "All k weights count as one sample, in pieces of any size: the bound reported as k's is k's."

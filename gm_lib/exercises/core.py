@@ -61,12 +61,15 @@ from typing import Any, Literal
 
 from gm_lib.exercises.answers import (
     NotAttempted,
+    Snapshot,
     Wrong,
     call,
-    call_intact,
+    choice,
+    choices,
     describe,
     expect,
     expect_close,
+    expect_function,
     is_close,
     number,
     tensor,
@@ -79,21 +82,25 @@ from gm_lib.system.choose import choose
 __all__ = [
     "Exercise",
     "NotAttempted",
+    "Snapshot",
     "Verdict",
     "Wrong",
     "all_exercises",
     "call",
-    "call_intact",
     "check",
+    "choice",
+    "choices",
     "describe",
     "exercise",
     "expect",
     "expect_close",
+    "expect_function",
     "find",
     "grade",
     "hint",
     "is_close",
     "number",
+    "predicted",
     "tensor",
 ]
 
@@ -129,6 +136,7 @@ class Verdict:
 
 _EXERCISES: dict[str, Exercise] = {}
 _HINTS_GIVEN: dict[str, int] = {}
+_PREDICTIONS: dict[str, list[Any]] = {}  # what was predicted for an exercise, the first first
 _MISSING = object()
 
 
@@ -137,8 +145,8 @@ def exercise(
 ) -> Callable[[Checker], Checker]:
     """Declare the decorated function as the check of exercise ``id``, which reads "chapter.number".
 
-    ``hints`` are one to three, each giving away more than the one before. After ``seconds`` the check gives
-    up; it should need a small fraction of them.
+    ``hints`` are one to three, each giving away more than the one before. After ``seconds`` of computing the
+    check gives up; it should need a small fraction of them.
 
     Raises ``ValueError`` when a part is missing or malformed, or when another module has declared this id.
     """
@@ -232,21 +240,50 @@ def grade(id: str, answer: Any) -> Verdict:
     try:
         with undisturbed(seed=zlib.crc32(id.encode())):
             praise = within(exercise.seconds, lambda: exercise.checker(answer))
-    except OutOfTime:
-        limit = f"stopped after {exercise.seconds:g} seconds"
-        return Verdict(
-            id, "wrong", f"{limit}. Is there a loop that never ends, or far more work than needed?"
-        )
+    except OutOfTime as error:
+        advice = "Is there a loop that never ends, or far more work than needed?"
+        if error.ended:
+            return Verdict(id, "wrong", f"stopped after {error.seconds:g} seconds. {advice}")
+        advice += " It could not be stopped and goes on in the background: restart the kernel."
+        return Verdict(id, "wrong", f"given up after {error.seconds:g} seconds. {advice}")
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: an answer that calls exit() must not end the kernel
         return _verdict_on(error, exercise, answer)
-    return Verdict(id, "right", f"correct. {praise}" if isinstance(praise, str) and praise else "correct.")
+    message = f"correct. {praise}" if isinstance(praise, str) and praise else "correct."
+    before = len(_PREDICTIONS.get(id, ())) - 1
+    if before > 0:
+        message += f" (Your first prediction was {describe(_PREDICTIONS[id][0])}.)"
+    return Verdict(id, "right", message)
+
+
+def predicted(id: str, answer: Any, read: Callable[[Any], Any]) -> tuple[Any, Any]:
+    """Record a prediction, then run the experiment it is about; return the prediction and the outcome.
+
+    ``answer`` is the pair (prediction, experiment): the experiment is a function without arguments, given in
+    the chapter. ``read`` turns the prediction into what the check compares, and refuses what is none, before
+    anything runs. A later prediction does not replace the first, which the verdict on a right one recalls.
+    """
+    if not isinstance(answer, tuple | list) or len(answer) != 2 or not callable(answer[1]):
+        raise Wrong(
+            f'check("{id}", (prediction, experiment)) wants both in this order, the experiment as a '
+            "function, without calling it."
+        )
+    prediction, experiment = answer
+    expect(prediction is not None, "your prediction is None. Write one down; then the experiment runs.")
+    prediction = read(prediction)
+    recorded = _PREDICTIONS.setdefault(id, [])
+    if not recorded or recorded[-1] != prediction:
+        recorded.append(prediction)
+    print(f"Recorded: {describe(prediction)}. Now the experiment runs.")
+    return prediction, call(experiment)
 
 
 def _verdict_on(error: BaseException, exercise: Exercise, answer: Any) -> Verdict:
     """Tell what an exception from a check means: a stub, a known mistake, a crash, or a strange answer."""
     check_code = getattr(exercise.checker, "__code__", None)
+    if isinstance(error, NotAttempted) and str(error):
+        return _not_attempted(exercise.id, error, f": {error}")
     if isinstance(error, NotAttempted) or is_stub_error(error, check_code):
         return _not_attempted(exercise.id, error)
     if isinstance(error, Wrong):
@@ -261,8 +298,8 @@ def _verdict_on(error: BaseException, exercise: Exercise, answer: Any) -> Verdic
     return Verdict(exercise.id, "wrong", message, error)
 
 
-def _not_attempted(id: str, error: BaseException | None = None) -> Verdict:
-    return Verdict(id, "not attempted", "not attempted yet", error)
+def _not_attempted(id: str, error: BaseException | None = None, how_one_knows: str = "") -> Verdict:
+    return Verdict(id, "not attempted", f"not attempted yet{how_one_knows}", error)
 
 
 def _is_blank(answer: Any) -> bool:

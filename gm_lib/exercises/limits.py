@@ -3,102 +3,107 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import ctypes
-import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from types import FrameType
 from typing import Any
 
 import torch
 
 from gm_lib.runtime import forked_rng
 
+PATIENCE = 6
+
 
 class OutOfTime(BaseException):
-    """The time is over. Not an ``Exception``: an answer's ``except Exception`` must let it pass."""
+    """The time is over. Not an ``Exception``: an answer's ``except Exception`` must let it pass.
+
+    ``seconds`` says how long it was, ``ended`` is false when the answer could not be stopped and still runs.
+    """
+
+    def __init__(self, seconds: float = 0.0, *, ended: bool = True) -> None:
+        super().__init__()
+        self.seconds, self.ended = seconds, ended
 
 
 @contextlib.contextmanager
 def undisturbed(seed: int) -> Iterator[None]:
-    """Fix random state, default dtype and device, gradient mode inside; then they are what they were.
+    """Fix random state and default dtype inside; then they, and the number of threads, are what they were.
 
-    The number of threads is restored too.
+    Gradient mode and default device belong to a thread: that of ``within`` has gradients and the CPU.
     """
-    dtype, gradients, threads = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
+    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
     try:
-        with forked_rng(seed), _on_the_cpu():
+        with forked_rng(seed):
             torch.set_default_dtype(torch.float32)
-            torch.set_grad_enabled(True)
             yield
     finally:
         torch.set_default_dtype(dtype)
-        torch.set_grad_enabled(gradients)
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
 
 
-def _on_the_cpu() -> contextlib.AbstractContextManager[Any]:
-    """Return the context in which new tensors are on the CPU; it costs something only where they were not."""
-    elsewhere = torch.get_default_device().type != "cpu"
-    return torch.device("cpu") if elsewhere else contextlib.nullcontext()
-
-
 def within(seconds: float, work: Callable[[], Any]) -> Any:
-    """Return ``work()``, or raise ``OutOfTime`` when it takes longer than ``seconds``.
+    """Return ``work()``, or raise ``OutOfTime`` when it computes for longer than ``seconds``.
 
-    An alarm interrupts it, where there is one. Elsewhere (Windows, or not in the main thread) it runs in a
-    thread of its own, which is abandoned. An endless Python loop ends either way; one long operation inside a
-    library is waited for in the first case and left behind in the second.
+    It runs in a thread of its own, so that the time is over when it is over, whatever the work does: after it
+    the thread is asked to end, again and again for a second, and if it does not (one long operation inside a
+    library, a loop that swallows every exception) it is left behind, and ``OutOfTime.ended`` is false.
+
+    What counts is the thread's processor time, where the platform tells it, and the clock, six times as long,
+    for work that only waits: a busy machine is not the answer's fault. Nor is how long imports take: both
+    count anew as long as modules are imported.
     """
-    if hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread():
-        return _within_by_alarm(seconds, work)
-    return _within_by_thread(seconds, work)
-
-
-def _within_by_alarm(seconds: float, work: Callable[[], Any]) -> Any:
-    armed = True
-
-    def ring(signum: int, frame: FrameType | None) -> None:
-        if armed:
-            raise OutOfTime
-
-    began = time.monotonic()
-    old_handler = signal.signal(signal.SIGALRM, ring)
-    # It rings again and again: a bare `except:` in the answer may swallow the first.
-    old_delay, old_interval = signal.setitimer(signal.ITIMER_REAL, seconds, 0.1)
-    try:
-        try:
-            return work()
-        finally:
-            armed = False
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, signal.SIG_DFL if old_handler is None else old_handler)
-        if old_delay:  # another's alarm, such as a test runner's time limit, goes on from where it was
-            left = max(old_delay - (time.monotonic() - began), 1e-3)
-            signal.setitimer(signal.ITIMER_REAL, left, old_interval)
-
-
-def _within_by_thread(seconds: float, work: Callable[[], Any]) -> Any:
     results: list[Any] = []
     errors: list[BaseException] = []
+    # Not thread.join(): before Python 3.13 an interrupted one takes the thread for ended.
+    done = threading.Event()
 
     def run() -> None:
         try:
             results.append(work())
         except BaseException as error:
             errors.append(error)
+        finally:
+            done.set()
 
-    thread = threading.Thread(target=run, daemon=True)
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True)
     thread.start()
-    thread.join(seconds)
-    if thread.is_alive() and thread.ident is not None:
-        # Abandoned, and asked to stop, lest an endless loop slow down the rest of the notebook.
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(OutOfTime))
-        thread.join(0.5)
-        raise OutOfTime
+    try:
+        imported, started, began = -1, 0.0, 0.0
+        while not done.is_set():
+            computed, now = _processor_time(thread), time.monotonic()
+            if len(sys.modules) > imported:
+                imported, started, began = len(sys.modules), computed, now
+            over = seconds if computed - started >= seconds else PATIENCE * seconds
+            if now - began >= over:
+                raise OutOfTime(over, ended=_end(thread, done))
+            done.wait(min(seconds / 20, 0.1))
+    except KeyboardInterrupt:  # the user's stop button
+        _end(thread, done)
+        raise
     if errors:
         raise errors[0]
     return results[0]
+
+
+def _processor_time(thread: threading.Thread) -> float:
+    """Return the seconds that a thread has computed, or those of the clock where nobody tells."""
+    if hasattr(time, "pthread_getcpuclockid") and thread.ident is not None:
+        with contextlib.suppress(OSError):  # it has just ended
+            return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+    return time.monotonic()
+
+
+def _end(thread: threading.Thread, done: threading.Event) -> bool:
+    """Raise ``OutOfTime`` in a thread until it is done, for at most a second; tell whether it is."""
+    for _ in range(20):
+        if thread.ident is not None and not done.is_set():
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(thread.ident), ctypes.py_object(OutOfTime)
+            )
+            done.wait(0.05)
+    return done.is_set()

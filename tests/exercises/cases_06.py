@@ -12,6 +12,8 @@ from torch.nn.functional import l1_loss, mse_loss
 
 RIGHT = {}
 WRONG = {}
+NOT_TRAINABLE = "no gradient reaches the denoiser"
+REFUSED = {"6.5": {"as numpy": NOT_TRAINABLE, "without history": NOT_TRAINABLE}}
 
 
 # 6.1: the least error --------------------------------------------------------------------------------
@@ -83,11 +85,19 @@ WRONG["6.1"] = [
     (lambda e, k: 0.5 * lost(e, k), "half of the error"),
     (lambda e, k: falling(e)[k], "the largest of the eigenvalues that are left"),
     (lambda e, k: e.sum(), "the whole variance"),
-    (lambda e, k: falling(e)[k:], "one number, their sum"),
-    (lambda e, k: falling(e)[k:].tolist(), "should be a number, and is a list"),
-    (lambda e, k: e[e < e.topk(k).values.min()].sum(), "Where several are equal"),
-    (lambda e, k: e[e <= falling(e)[k]].sum(), "Where several are equal"),
-    (lambda e, k: sum(sorted(set(e.tolist()), reverse=True)[k:]), "Where several are equal"),
+    (lambda e, k: falling(e)[k:], "the error is one number: the sum"),
+    (lambda e, k: falling(e)[k:].tolist(), "the error is one number: the sum"),
+    (lambda e, k: e[e.argsort()].flip(0)[:k], "the error is one number: the sum"),
+    (lambda e, k: [], "should be a number, and is the list"),
+    (lambda e, k: sum(v for v in e.tolist() if v < sorted(e.tolist())[-k]), "equal the last one kept"),
+    (lambda e, k: lost(e, k) if k < len(e) else e.sum(), "and k = 3 should be 0"),
+    (lambda e, k: e.sort().values[: len(e) - k].prod(), "and k = 2 should be 2.7"),
+    (lambda e, k: e.sum() - e.max(), "less the largest eigenvalue, whatever k is"),
+    (lambda e, k: round(lost(e, k).item(), 2), "and k = 2 should be 1.418, and is 1.42"),
+    (lambda e, k: lost(e * (e > 1e-3), k), "and k = 2 should be 1.418, and is 1.417"),
+    (lambda e, k: e[e < e.topk(k).values.min()].sum(), "are lost all the same"),
+    (lambda e, k: e[e <= falling(e)[k]].sum(), "equal the first one lost are kept"),
+    (lambda e, k: sum(sorted(set(e.tolist()), reverse=True)[k:]), "each counts, and not only one"),
     (lambda e, k: e.sort().values[:-k].sum(), "right for every k but 0"),
     (lambda e, k: 2 * lost(e, k), "and k = 2 should be 2.7"),
     (overwrites, "changes its argument eigenvalues in place"),
@@ -194,6 +204,19 @@ WRONG["6.2"] = [
     (lambda A, B: product(A, B).clamp(-1, 1).acos(), "this is a matrix, (3, 3)"),
     (full_bases, "these are D = 9 angles"),
     (lambda A, B: math.pi - cosines(A, B).acos(), "at most π/2"),
+    (lambda A, B: torch.linalg.eigvals(product(A, B)).abs().clamp(max=1).acos().sort().values, "eigenvalues"),
+    (lambda A, B: torch.linalg.eigvals(product(A, B)).real.acos().sort().values, "the real parts"),
+    (lambda A, B: torch.linalg.svdvals(bases(A, B)[0].T @ B).clamp(max=1).acos(), "both need one"),
+    (lambda A, B: torch.linalg.svdvals(A.T @ bases(A, B)[1]).clamp(max=1).acos(), "of A is missing"),
+    (lambda A, B: (cosines(A, B) ** 2).flip(0).acos(), "and the largest angle comes first"),
+    (lambda A, B: product(A, B).norm(dim=0).acos().sort().values, "basis vectors of the space of B"),
+    (lambda A, B: product(A, B).norm(dim=1).acos().sort().values, "basis vectors of the space of A"),
+    (
+        lambda A, B: cosines(A, B).acos() * (cosines(A, B).acos() > 0.02),
+        "nearly share a direction, the angle should be 0.012",
+    ),
+    (lambda A, B: cosines(A, B).acos() ** 2, "for k = 3 the angle should be"),
+    (lambda A, B: [cosines(A, B).acos()[0]], "should have shape (3,)"),
     (lambda A, B: torch.linalg.svdvals(product(A, B)).acos(), "lifts it a little above"),
     (lambda A, B: cosines(A, B).clamp(max=0.999).acos(), "share a direction, the angle should be 0"),
     (lambda A, B: cosines(A, B).clamp(max=1 - 1e-6).acos(), "never below 0.0014, as if cosines were limited"),
@@ -210,30 +233,51 @@ WRONG["6.2"] = [
 # 6.3: what stays -------------------------------------------------------------------------------------
 
 STAYS = {"reconstructions", "error", "subspace"}
+CHANGES = {"codes": 1.7, "variance of the codes": 9.1, "distances between codes": 1.2}
+
+
+def mixed(**changes):
+    """An experiment that gives what the chapter's does, but for these changes."""
+    return lambda: {**dict.fromkeys(STAYS, 1e-15), **CHANGES, **changes}
+
 
 RIGHT["6.3"] = [
-    ["subspace", "error", "reconstructions"],
-    ("error", "error", "subspace", "reconstructions"),
-    frozenset(STAYS),
-    np.array(sorted(STAYS)),
-    {" Error", "SUBSPACE", "reconstructions "},
-    dict.fromkeys(STAYS).keys(),
+    (prediction, mixed())
+    for prediction in (
+        ["subspace", "error", "reconstructions"],
+        ("error", "error", "subspace", "reconstructions"),
+        frozenset(STAYS),
+        np.array(sorted(STAYS)),
+        {" Error", "SUBSPACE", "reconstructions "},
+        dict.fromkeys(STAYS).keys(),
+    )
 ]
 WRONG["6.3"] = [
-    (STAYS - {"subspace"}, "'subspace' is missing: the columns of W M⁻¹"),
-    (STAYS - {"error"}, "'error' is missing: it is computed from the reconstructions"),
-    (STAYS - {"reconstructions"}, "'reconstructions' is missing: the decoder multiplies"),
-    (STAYS | {"codes"}, "'codes' does not stay: M z is another code"),
-    (STAYS | {"variance of the codes"}, "four times as large"),
-    (STAYS | {"distances between codes"}, "Only a rotation or reflection would keep them"),
-    ({"error", "reconstructions", "distances between codes"}, "'subspace' is missing"),
-    (STAYS | {"variance_of_the_codes"}, "'variance of the codes' does not stay"),
-    (set(), "'reconstructions' is missing"),
-    (STAYS | {"distances"}, "there is no 'distances' among the six"),
-    ("error", "a set of names is needed"),
-    (dict.fromkeys(STAYS, True), "a set of names is needed"),
-    ([True, True, True, False, False, False], "Each name is a text"),
-    (3, "a set of names is needed"),
+    (STAYS, "wants both in this order"),
+    ((STAYS, mixed(codes=0.0)), "the experiment does not give what it gives"),
+    ((STAYS, mixed(error=0.2)), "was it changed?"),
+    ((STAYS, mixed(distances=0.2)), "was it changed?"),
+    ((STAYS, dict), "was it changed?"),
+    ((STAYS, mixed(codes="much")), "the change of 'codes' should be a number"),
+    ((STAYS, mixed()()), "the experiment as a function"),
+] + [
+    ((prediction, mixed()), message)
+    for prediction, message in (
+        (STAYS - {"subspace"}, "'subspace' stays too: the columns of W M⁻¹"),
+        (STAYS - {"error"}, "'error' stays too: it is computed from the reconstructions"),
+        (STAYS - {"reconstructions"}, "'reconstructions' stays too: the decoder multiplies"),
+        (STAYS | {"codes"}, "'codes' does not stay, but changes by 170%: M z is another code"),
+        (STAYS | {"variance of the codes"}, "four times as large"),
+        (STAYS | {"distances between codes"}, "Only a rotation or reflection would keep them"),
+        ({"error", "reconstructions", "distances between codes"}, "'subspace' stays too"),
+        (STAYS | {"variance_of_the_codes"}, "'variance of the codes' does not stay"),
+        (set(), "'reconstructions' stays too"),
+        (STAYS | {"distances"}, "the text 'distances' for one of the set is none of the names"),
+        ("error", "a set of names is needed"),
+        (dict.fromkeys(STAYS, True), "a set of names is needed"),
+        ([True, True, True, False, False, False], "Each name is a text"),
+        (3, "a set of names is needed"),
+    )
 ]
 
 
@@ -295,6 +339,31 @@ def error_of(values):
 
 def paired(best, other):
     return error_of(best - other)
+
+
+def from_the(best):
+    """An answer that subtracts from the mixture that ``best`` picks."""
+
+    def answer(log_densities):
+        chosen = log_densities[best(log_densities)]
+        return min(k for k, v in log_densities.items() if (chosen - v).mean() <= error_of(chosen - v))
+
+    return answer
+
+
+def best_if_largest(log_densities):
+    best = number_of_best(log_densities)
+    return best if best == max(log_densities) else within(paired)(log_densities)
+
+
+def over_the_mixtures(log_densities):
+    return within(lambda best, other: (best - other).std() / len(log_densities) ** 0.5)(log_densities)
+
+
+def largest_error(log_densities):
+    best = log_densities[number_of_best(log_densities)]
+    error = max(error_of(best - v) for v in log_densities.values())
+    return within(lambda best, other: error)(log_densities)
 
 
 def without_the_best(log_densities):
@@ -365,6 +434,12 @@ WRONG["6.4"] = [
     (within(lambda best, other: (best - other).var() / len(best)), "the square of the standard error"),
     (within(lambda best, other: (best - other).var() / len(best) ** 0.5), "the variance over √n"),
     (within(lambda best, other: 1.96 * paired(best, other)), "two standard errors"),
+    (over_the_mixtures, "the root of the number of mixtures"),
+    (within(lambda best, other: error_of((best - other).abs())), "the absolute differences"),
+    (largest_error, "the largest of the standard errors for all"),
+    (from_the(max), "the mixture with the most components"),
+    (from_the(lambda by: max(by, key=lambda k: by[k].max())), "the largest single log-density"),
+    (best_if_largest, "the answer should be 2, and is 8"),
     (within(paired, max), "the largest numbers within"),
     (within(paired, lambda numbers: numbers[0]), "the first numbers of the dictionary"),
     (without_the_best, "compared with < alone"),
@@ -374,11 +449,16 @@ WRONG["6.4"] = [
     (place, "places in the dictionary"),
     (place_when_sorted, "places in the sorted dictionary"),
     (min, "the smallest numbers of all"),
-    (best_mean, "which is none of them. Return a key"),
-    (lambda by: 4, "yours is 4, which is none of them"),
-    (within(lambda best, other: 0.35), "is behind the best by"),
-    (best_by_median, "is behind the best by"),
-    (within(paired, list), "should be a number, and is a list"),
+    (best_mean, "the largest mean. The number of components"),
+    (lambda by: 4, "5 by 0.08 ± 0.05 (standard errors), the answer should be 6, and is 4"),
+    (within(lambda best, other: 0.35), "are behind the best"),
+    (best_by_median, "are behind the best"),
+    (within(lambda best, other: 0), "the numbers with the largest mean"),
+    (
+        lambda by: within(paired)(by) if len(by) < 7 else number_of_best(by),
+        "the answer should be 3, and is 7",
+    ),
+    (within(paired, list), "should be a number, and is the list"),
     (pops_the_best, "log_densities is not what it was"),
     (centres_in_place, "log_densities is not what it was"),
 ]
@@ -387,11 +467,33 @@ WRONG["6.4"] = [
 # 6.5: a denoiser's loss ------------------------------------------------------------------------------
 
 
-def suspicious(denoise, x, sigma, generator):
-    noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-    x += sigma * noise
-    error = denoise(x) - x
-    return error.square().flatten(1).sum(1)
+def half_mended(denoise, x, sigma, generator):
+    x = x + sigma * torch.randn(x.shape, generator=generator, dtype=x.dtype)
+    return (denoise(x) - x).square().flatten(1).sum(1)
+
+
+def target_kept_in_a_view(denoise, x, sigma, generator):
+    clean = x.view(x.shape)
+    x += sigma * torch.randn(x.shape, generator=generator, dtype=x.dtype)
+    return (denoise(x) - clean).square().flatten(1).sum(1) / 1.0001
+
+
+def put_back(denoise, x, sigma, generator):
+    """Mends x afterwards, and has the noisy x for a target."""
+    noise = sigma * torch.randn(x.shape, generator=generator, dtype=x.dtype)
+    x += noise
+    loss = (denoise(x) - x).square().flatten(1).sum(1)
+    x -= noise
+    return loss
+
+
+def put_back_at_last(denoise, x, sigma, generator):
+    """The right loss, but its gradient needs the noisy x, which is gone."""
+    clean = x.clone()
+    x += sigma * torch.randn(x.shape, generator=generator, dtype=x.dtype)
+    loss = (denoise(x) - clean).square().flatten(1).sum(1)
+    x.copy_(clean)
+    return loss
 
 
 def by_torch_normal(denoise, x, sigma, generator):
@@ -492,11 +594,6 @@ def without_gradient(denoise, x, sigma, generator):
         return noised()(denoise, x, sigma, generator)
 
 
-def through_data(denoise, x, sigma, generator):
-    x.data += sigma * torch.randn(x.shape, generator=generator)
-    return (denoise(x) - x).square().flatten(1).sum(1)
-
-
 def never_asked(denoise, x, sigma, generator):
     return (sigma * torch.randn(x.shape, generator=generator)).square().flatten(1).sum(1)
 
@@ -527,14 +624,25 @@ def centred_uniform(shape, generator):
     return (torch.rand(shape, generator=generator) - 0.5) * 12**0.5
 
 
+def divided_by_its_std(shape, generator):
+    noise = torch.randn(shape, generator=generator)
+    return noise / noise.std()
+
+
+def centred(shape, generator):
+    noise = torch.randn(shape, generator=generator)
+    return noise - noise.mean()
+
+
 def summed(values):
     return values.sum(1)
 
 
 RIGHT["6.5"] = [by_torch_normal, on_a_copy, example_by_example, by_einsum, denoises_twice, noised()]
 WRONG["6.5"] = [
-    (suspicious, "changes its argument x in place"),
-    (through_data, "x is not what it was"),
+    (half_mended, "measured against the noisy x"),
+    (target_kept_in_a_view, "changes its argument x in place"),
+    (put_back, "x is not what it was"),
     (compared(lambda made, x, noise, s: summed((made - x - noise) ** 2)), "measured against the noisy x"),
     (compared(lambda made, x, noise, s: summed((made - noise) ** 2)), "the noise is the target here"),
     (compared(lambda made, x, noise, s: summed((made - noise / s) ** 2)), "eps is the target here"),
@@ -566,21 +674,28 @@ WRONG["6.5"] = [
     (without_gradient, "no gradient reaches the denoiser"),
     (never_asked, "denoise is never called"),
     (target_is_denoised, "not what denoise makes of it"),
-    (noises_twice, "is shown (200, 6) and (200, 6)"),
+    (noises_twice, "denoise is called 2 times on the whole batch"),
+    (
+        lambda denoise, x, sigma, generator: noised()(lambda y: denoise(denoise(y)), x, sigma, generator),
+        "Call it once",
+    ),
+    (put_back_at_last, "this was overwritten afterwards"),
+    (noised(divided_by_its_std), "for a single value the noise is nan"),
+    (noised(centred), "for a single value the noise is 0"),
     (trains_too, "your code calls backward"),
     (flattened_first, "in shape (80, 1, 3, 5), and is shown (80, 15)"),
     (shows_noise_alone(), "Perhaps it is the noise alone, and x is missing"),
     (shows_noise_alone(lambda sigma: 1.0), "is the same for another x"),
-    (shown(lambda noisy: noisy.clamp(0, 1)), "cut off at 0 and 1"),
+    (shown(lambda noisy: noisy.clamp(0, 1)), "The noise was right as given."),
     (with_scale(lambda sigma: 0), "denoise is shown x without noise"),
     (with_scale(lambda sigma: 1), "as if 1 stood where sigma belongs"),
     (with_scale(lambda sigma: sigma**2), "as if sigma² stood"),
     (with_scale(math.sqrt), "as if the root of sigma stood"),
-    (with_scale(lambda sigma: 3 * sigma), "the standard deviation 1."),
-    (noised(torch.rand), "should have 0. torch.randn"),
-    (noised(centred_uniform), "so it is not normal"),
-    (noised(shape=lambda x: x.shape[1:]), "every example gets the same noise"),
-    (noised(shape=lambda x: (len(x), *[1] * (x.dim() - 1))), "all values of an example get the same noise"),
+    (with_scale(lambda sigma: 3 * sigma), "standard deviation are 0.0263 and 1.56"),
+    (noised(torch.rand), "The noise was right as given."),
+    (noised(centred_uniform), "The noise was right as given."),
+    (noised(shape=lambda x: x.shape[1:]), "The noise was right as given."),
+    (noised(shape=lambda x: (len(x), *[1] * (x.dim() - 1))), "The noise was right as given."),
     (global_noise, "Draw with generator=generator"),
     (seeds_globally, "the noise is the same at each call"),
     (seeds_again, "the noise is the same at each call"),
@@ -638,6 +753,10 @@ WRONG["6.6"] = [
     (lambda y, m, v, s: by_precisions(y, m, v.sqrt(), s.sqrt()), "no root is needed"),
     (lambda y, m, v, s: y - s * (y - m) / (v.sqrt() + s.sqrt()) ** 2, "standard deviations are added"),
     (lambda y, m, v, s: y - s * (y - m) / (v + s).sqrt(), "The variance belongs there"),
+    (lambda y, m, v, s: y - s * (y - m) / (v + s) ** 2, "Normal wants the root"),
+    (lambda y, m, v, s: m + (v / (v + s)).sqrt() * (y - m), "a ratio of variances: no root"),
+    (lambda y, m, v, s: m + v * s / (v + s) * (y - m), "in place of the weight"),
+    (lambda y, m, v, s: m + v / (v + s + 1e-6) * (y - m), "at index [4, 3]"),
     (lambda y, m, v, s: v * y / (v + s), "towards 0"),
     (lambda y, m, v, s: v * (y - m) / (v + s), "the mean is not added again"),
     (lambda y, m, v, s: m + v * y / (v + s), "The weight belongs to noisy - m"),
@@ -657,6 +776,9 @@ WRONG["6.6"] = [
     (lambda y, m, v, s: v / (v + s), "this is the weight"),
     (lambda y, m, v, s: m + v / s * (y - m), "may be larger than 1"),
     (lambda y, m, v, s: y - s * (y - m) / (v - s), "Noise adds to the variance"),
+    (lambda y, m, v, s: m / v + y / s, "not divided by the sum of the weights"),
+    (lambda y, m, v, s: y + s * (m - y) / (v**2 + s**2), "the squares of the two variances"),
+    (lambda y, m, v, s: by_precisions(y.clamp(-10, 10), m, v, s), "at index [3, 2], and is 7.143"),
     (lambda y, m, v, s: by_precisions(y, m, v, 2 * s), "for arguments of the shapes (5,)"),
     (lambda y, m, v, s: by_precisions(y, m, v, s).mean(), "should have shape (5,)"),
     (

@@ -1,8 +1,10 @@
 """Claims about checks and hints, made on small exercises declared here."""
 
+import contextlib
 import importlib
 import io
 import math
+import os
 import random
 import re
 import signal
@@ -22,17 +24,22 @@ from gm_lib.exercises import check, hint
 from gm_lib.exercises import core as core_module
 from gm_lib.exercises.core import (
     NotAttempted,
+    Snapshot,
     Wrong,
     all_exercises,
     call,
+    choice,
+    choices,
     describe,
     exercise,
     expect,
     expect_close,
+    expect_function,
     find,
     grade,
     is_close,
     number,
+    predicted,
     tensor,
 )
 
@@ -45,6 +52,7 @@ def _forget() -> Iterator[None]:
     yield
     core_module._EXERCISES.pop(ID, None)
     core_module._HINTS_GIVEN.clear()
+    core_module._PREDICTIONS.pop(ID, None)
 
 
 def declare(checker: Callable[[Any], str | None], **options: Any) -> None:
@@ -119,6 +127,17 @@ def test_a_stub_called_by_the_check_itself_is_not_attempted():
 def test_a_stub_called_back_by_a_library_is_not_attempted():
     declare_double()
     assert grade(ID, lambda x: torch.vmap(stub)(x)).outcome == "not attempted"
+
+
+def test_an_exception_that_is_its_own_cause_is_reported():
+    def answer(x):
+        try:
+            return x.no_such_thing
+        except AttributeError as error:
+            raise error from error
+
+    declare_double()
+    assert "AttributeError" in grade(ID, answer).message
 
 
 def test_what_a_library_has_not_implemented_is_a_mistake_and_no_stub():
@@ -394,11 +413,74 @@ def test_an_endless_loop_outside_the_main_thread_is_given_up_and_ends():
     declare_double(seconds=0.2)
     before = threading.active_count()
     verdicts = []
-    thread = threading.Thread(target=lambda: verdicts.append(grade(ID, lambda x: [0 for _ in iter(int, 1)])))
+    thread = threading.Thread(target=lambda: verdicts.append(grade(ID, endless)))
     thread.start()
     thread.join(20)
     assert "stopped after" in verdicts[0].message
     assert threading.active_count() == before
+
+
+def endless(x):
+    while True:
+        pass
+
+
+def loop_that_swallows_everything(stop):
+    def answer(x):
+        while not stop.is_set():
+            with contextlib.suppress(BaseException):
+                while not stop.is_set():
+                    time.sleep(0.001)
+        return x
+
+    return answer
+
+
+def test_what_cannot_be_stopped_is_left_behind_in_time_and_said_to_go_on():
+    stop = threading.Event()
+    declare_double(seconds=0.2)
+    began = time.monotonic()
+    verdict = grade(ID, loop_that_swallows_everything(stop))
+    assert time.monotonic() - began < 10
+    stop.set()
+    assert verdict.outcome == "wrong"
+    assert "given up after 1.2 seconds" in verdict.message  # it computed nothing
+    assert "restart the kernel" in verdict.message
+
+
+def test_the_time_that_imports_take_is_not_counted():
+    def answer(x):
+        for i in range(4):
+            time.sleep(0.15)
+            sys.modules[f"gm_lib_test_{i}"] = sys
+        return 2 * x
+
+    declare_double(seconds=0.4)
+    try:
+        assert grade(ID, answer).outcome == "right"
+    finally:
+        for i in range(4):
+            sys.modules.pop(f"gm_lib_test_{i}", None)
+    assert "stopped after" in grade(ID, lambda x: [time.sleep(0.01) for _ in range(1000)]).message
+
+
+def test_waiting_for_a_busy_machine_is_not_counted_but_does_not_go_on_for_ever():
+    declare_double(seconds=0.2)
+    assert grade(ID, lambda x: time.sleep(0.5) or 2 * x).outcome == "right"
+    assert "stopped after 1.2 seconds" in grade(ID, lambda x: [time.sleep(0.01) for _ in range(9999)]).message
+
+
+def test_the_stop_button_ends_the_answer_too():
+    before = threading.active_count()
+    declare_double(seconds=60)
+    threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        check(ID, endless)
+    for _ in range(200):
+        if threading.active_count() <= before:
+            break
+        time.sleep(0.05)
+    assert threading.active_count() <= before
 
 
 def test_outside_the_main_thread_answers_are_judged_as_in_it():
@@ -409,25 +491,6 @@ def test_outside_the_main_thread_answers_are_judged_as_in_it():
         thread.start()
         thread.join()
         assert str(verdicts[-1]) == str(grade(ID, answer))
-
-
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no alarms on this platform")
-def test_an_alarm_that_was_set_before_goes_on_afterwards():
-    declare_double()
-    rang = []
-    old_handler = signal.signal(signal.SIGALRM, lambda *_: rang.append(True))
-    old_timer = signal.setitimer(signal.ITIMER_REAL, 50)
-    try:
-        check(ID, lambda x: 2 * x)
-        left, _ = signal.getitimer(signal.ITIMER_REAL)
-        assert 0 < left <= 50
-        check(ID, lambda x: time.sleep(0.05) or 2 * x)
-        assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= left - 0.05
-        signal.raise_signal(signal.SIGALRM)
-        assert rang
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, *old_timer)
-        signal.signal(signal.SIGALRM, old_handler)
 
 
 def upset(x):
@@ -485,6 +548,248 @@ def test_a_check_sees_the_same_world_whatever_the_notebook_did():
 def test_call_refuses_an_argument_changed_in_place():
     with pytest.raises(Wrong, match="argument x in place"):
         call(lambda x: x.add_(1), torch.ones(2))
+
+
+def through_data(x):
+    x.data += 1
+    return x
+
+
+def through_a_view(x):
+    x.view(-1)[0] = 5
+    return x
+
+
+def through_numpy(x):
+    x.detach().numpy()[:] = 0
+    return x
+
+
+@pytest.mark.parametrize("answer", [through_data, through_a_view, through_numpy])
+def test_call_refuses_an_argument_changed_behind_autograds_back(answer):
+    for x in (torch.ones(2), torch.nn.Parameter(torch.ones(2))):
+        with torch.no_grad(), pytest.raises(Wrong, match="argument x in place"):
+            call(answer, x)
+    with pytest.raises(Wrong, match="argument x in place"):
+        call(lambda x: x["a"].add_(1), {"a": torch.ones(2)})
+    with pytest.raises(Wrong, match="argument x in place"):
+        call(lambda x: x.pop(), [1, 2])
+    with pytest.raises(Wrong, match="argument x in place"):
+        call(lambda x: x.sort(), np.array([2.0, 1.0]))
+
+
+def test_call_takes_an_argument_with_nan_that_stays_as_it_is():
+    assert call(lambda x: x[1], torch.tensor([torch.nan, 2.0])) == 2
+
+
+def test_call_refuses_a_gradient_left_behind_or_wiped_where_one_is_the_callers():
+    def leaves(x):
+        (x**2).sum().backward()
+        return 1
+
+    def wipes(x):
+        x.grad = None
+        return 1
+
+    for planted in (None, torch.ones(2)):
+        x = torch.ones(2, requires_grad=True)
+        x.grad = planted
+        with pytest.raises(Wrong, match=r"x\.grad"):
+            call(leaves, x)
+    x = torch.ones(2, requires_grad=True)
+    x.grad = torch.ones(2)
+    with pytest.raises(Wrong, match=r"x\.grad"):
+        call(wipes, x)
+    assert call(lambda x: leaves(x.requires_grad_()), torch.ones(2)) == 1  # nobody's gradient but its own
+
+
+def test_call_refuses_an_answer_that_leaves_a_mode_changed():
+    def switches_off(x):
+        torch.set_grad_enabled(False)
+        return x
+
+    def doubles(x):
+        torch.set_default_dtype(torch.float64)
+        return x
+
+    try:
+        with pytest.raises(Wrong, match="gradient mode"):
+            call(switches_off, 1)
+        torch.set_grad_enabled(True)
+        with pytest.raises(Wrong, match="default dtype"):
+            call(doubles, 1)
+    finally:
+        torch.set_grad_enabled(True)
+        torch.set_default_dtype(torch.float32)
+
+
+class Liar(torch.Tensor):
+    """A tensor that says of itself that it is five."""
+
+    def item(self):
+        return 5.0
+
+    def isnan(self):
+        return torch.zeros(self.shape, dtype=torch.bool)
+
+    def allclose(self, *_, **__):
+        return True
+
+
+def test_a_tensor_that_lies_is_read_as_a_plain_one():
+    lie = torch.tensor(3.0).as_subclass(Liar)
+    assert number(lie) == 3.0
+    assert type(call(lambda: lie)) is torch.Tensor
+    assert type(call(lambda: (lie, 1))[0]) is torch.Tensor
+    assert not is_close(lie, 5.0)
+    with pytest.raises(Wrong, match="NaN"):
+        tensor(torch.tensor([torch.nan]).as_subclass(Liar))
+
+
+def test_a_snapshot_tells_what_became_of_a_network():
+    network = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3))
+    x = torch.randn(5, 2)
+    before = Snapshot(network)
+    assert before.changed() == set()
+    network(x)
+    assert before.changed() == {"buffers"}
+    network.eval()
+    assert before.changed() == {"buffers", "modes"}
+    network(x).sum().backward()
+    assert before.changed() == {"buffers", "modes", "gradients"}
+    planted = Snapshot(network, plant=True)
+    assert planted.changed() == set()
+    assert all((w.grad == 1).all() for w in network.parameters())
+    network.zero_grad()
+    assert planted.changed() == {"gradients"}
+    with torch.no_grad():
+        network[0].weight.data[0, 0] += 1
+    assert planted.changed() == {"gradients", "weights"}
+
+
+TWICE: dict[str, Any] = {
+    "right": lambda x, k: k * x,
+    "cases": [{"x": torch.tensor([2.0, 3.0]), "k": 2}, {"x": torch.tensor([[1.0], [4.0]]), "k": 3}],
+    "mistakes": {"you took the power.": lambda x, k: x**k, "you doubled.": lambda x, k: 2 * x},
+}
+
+
+def test_a_function_is_judged_by_all_its_values():
+    expect_function(lambda x, k: torch.stack([x] * k).sum(0), **TWICE)
+    expect_function(lambda x, k: (k * x).tolist(), **TWICE)
+    with pytest.raises(Wrong, match=r"^you took the power\.$"):
+        expect_function(lambda x, k: x.pow(k), **TWICE)
+    with pytest.raises(Wrong, match=r"^the result should be 3 at index \[0, 0\], and is 2, for x = .*k = "):
+        expect_function(lambda x, k: torch.where(x > 1.5, k * x, 2 * x), **TWICE)
+
+
+def test_a_mistake_that_explains_one_value_alone_is_told_as_a_guess():
+    with pytest.raises(Wrong, match=r"^perhaps: you took the power\.$"):
+        expect_function(lambda x, k: x**2, **TWICE)
+    with pytest.raises(Wrong, match=r"^perhaps: squared\.$"):
+        expect_close(4.0, 3.0, mistakes={"squared.": 4.0})
+    with pytest.raises(Wrong, match=r"^squared\.$"):
+        expect_close([4.0, 1.0], [3.0, 1.0], mistakes={"squared.": [4.0, 1.0]})
+
+
+def test_the_function_with_the_bug_that_was_to_be_found_is_not_attempted():
+    with pytest.raises(NotAttempted, match="still does"):
+        expect_function(lambda x, k: x / k, unchanged=lambda x, k: x / k, **TWICE)
+    declare(lambda answer: expect_function(answer, unchanged=lambda x, k: x / k, **TWICE))
+    verdict = grade(ID, lambda x, k: x / k)
+    assert str(verdict) == "· 99.1: not attempted yet: it still does what it did"
+
+
+def test_nan_is_explained_by_a_mistake_that_leads_to_it_and_refused_otherwise():
+    judged: dict[str, Any] = {
+        "right": lambda x: x.logsumexp(0),
+        "cases": [{"x": torch.tensor([0.0, 1.0])}, {"x": torch.tensor([500.0, 0.0])}],
+        "mistakes": {"exp overflows.": lambda x: x.exp().sum(0).log()},
+    }
+    expect_function(lambda x: torch.logsumexp(x, 0), **judged)
+    with pytest.raises(Wrong, match=r"^exp overflows"):
+        expect_function(lambda x: torch.log(torch.sum(torch.exp(x))), **judged)
+    with pytest.raises(Wrong, match="contains NaN"):
+        expect_function(lambda x: x.logsumexp(0) * torch.nan, **judged)
+
+
+def test_a_function_under_judgement_cannot_spoil_the_cases():
+    def answer(x):
+        seen.append(x)
+        return 2 * x
+
+    seen: list[Any] = []
+    x = torch.ones(2)
+    expect_function(answer, lambda x: 2 * x, [{"x": x}])
+    assert seen[0] is not x
+
+
+@pytest.mark.parametrize("value", ["falls", "Falls", " falls ", ["falls"], {"falls"}])
+def test_a_choice_is_taken_however_it_is_written(value):
+    assert choice(value, ("falls", "grows")) == "falls"
+
+
+@pytest.mark.parametrize("value", ["fall", 3, ["falls", "grows"], None])
+def test_what_is_no_choice_is_refused_with_the_names(value):
+    with pytest.raises(Wrong, match=r"falls|None"):
+        choice(value, ("falls", "grows"))
+
+
+def test_choices_are_taken_by_key_or_in_their_order():
+    wanted = {"first": "a tree", "second": "b"}
+    for answer in (wanted, ["tree", "b"], {"FIRST": "A Tree", "second": "b"}):
+        assert choices(answer, ("first", "second"), ("a tree", "b")) == wanted
+    for answer, message in (
+        ({"first": "b"}, '"second" is missing'),
+        ({"third": "b"}, "no key 'third'"),
+        (3, "dict"),
+    ):
+        with pytest.raises(Wrong, match=message):
+            choices(answer, ("first", "second"), ("a tree", "b"))
+
+
+def declare_prediction() -> list[str]:
+    """Declare the exercise of predicting an experiment that says when it runs; return where it says so."""
+    said: list[str] = []
+
+    def checker(answer: Any) -> str:
+        prediction, outcome = predicted(ID, answer, lambda value: number(value, "your prediction"))
+        expect_close(prediction, outcome, name="your prediction")
+        return "So it is."
+
+    declare(checker)
+    return said
+
+
+def test_a_prediction_is_recorded_before_the_experiment_runs(capsys):
+    said = declare_prediction()
+
+    def experiment():
+        said.append(capsys.readouterr().out)
+        return 0.5
+
+    check(ID, (..., experiment))
+    check(ID, ("much", experiment))
+    assert said == []
+    capsys.readouterr()
+    check(ID, (0.4, experiment))
+    assert "Recorded: the number 0.4" in said[0]
+    assert "should be 0.5, and is 0.4" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("answer", [0.5, (0.5,), (0.5, 0.5), {"a": 1, "b": 2}, "ab"])
+def test_a_prediction_without_its_experiment_is_told_what_is_wanted(answer):
+    declare_prediction()
+    assert "(prediction, experiment)" in grade(ID, answer).message
+
+
+def test_the_verdict_on_a_later_prediction_recalls_the_first(capsys):
+    declare_prediction()
+    check(ID, (0.5, lambda: 0.5))
+    assert "first prediction" not in capsys.readouterr().out
+    for guess in (0.4, 0.45, 0.5):
+        check(ID, (guess, lambda: 0.5))
+    assert "first prediction was the number 0.5" in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_call_shows_the_arguments_that_the_function_should_take():
@@ -576,6 +881,8 @@ def test_descriptions_are_short_whatever_is_described():
     assert describe(None) == "None"
     assert describe(torch.ones(3, 2)) == "a tensor of shape (3, 2)"
     assert describe(np.array(0.5)) == "the array 0.5"
+    assert describe({"falls": 2}) == "the dict {'falls': 2}"
+    assert describe([torch.ones(2)]) == describe([[1.0] * 9]) == "a list of length 1"
     assert describe(stub) == "the function stub"
     assert describe(StubInMethod) == "the class StubInMethod"
     assert all(len(describe(value)) < 100 for value in [*STRANGE, "x" * 10_000, list(range(10_000))])

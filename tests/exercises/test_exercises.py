@@ -4,10 +4,12 @@ Reference and stub are taken from the chapter, the rest from ``cases_NN.py``, wh
 
     RIGHT = {"8.2": [answer, ...]}                                      at least two other right ways
     WRONG = {"8.2": [(answer, "a piece of the message"), ...]}          at least three mistakes
+    REFUSED = {"8.2": {"as numpy": "a gradient is asked for"}}          VARIANTS that are no right answers
 """
 
 import functools
 import importlib.util
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,13 +17,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pytest
+import torch
 from global_state import global_state
 
 from chapters import Chapter, chapter_paths, read, solved, stub
 from gm_lib.exercises import check
-from gm_lib.exercises.core import Exercise, all_exercises
+from gm_lib.exercises.core import Exercise, all_exercises, grade
 from gm_lib.runtime import forked_rng
+from mutants import equivalent, judge
 
 CHAPTERS = [chapter for chapter in map(read, chapter_paths()) if not chapter.path.name.startswith("A")]
 DIFFICULTIES = {"●○○", "●●○", "●●●"}
@@ -40,7 +45,7 @@ def declared() -> dict[str, Exercise]:
 def cases(chapter: int) -> Any:
     path = Path(__file__).with_name(f"cases_{chapter:02d}.py")
     if not path.is_file():
-        return SimpleNamespace(RIGHT={}, WRONG={})
+        return SimpleNamespace(RIGHT={}, WRONG={}, REFUSED={})
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
@@ -100,6 +105,76 @@ def test_every_answer_gets_its_verdict(chapter, id, kind, answer, message, capsy
     else:
         with pytest.raises(AssertionError, match=re.escape(verdict)):
             check(id, answer)
+
+
+def mapped(value: Any, change: Any) -> Any:
+    """A value with ``change`` made to each floating-point tensor in it."""
+    if isinstance(value, torch.Tensor):
+        return change(value) if value.is_floating_point() else value
+    if type(value) in (list, tuple):
+        return type(value)(mapped(item, change) for item in value)
+    return value
+
+
+def require_gradient(x: torch.Tensor) -> torch.Tensor:
+    return x if x.requires_grad else x.clone().requires_grad_()
+
+
+def in_double(answer: Any) -> Any:
+    """An answer that computes in double precision."""
+    return lambda *given: answer(*mapped(given, torch.Tensor.double))
+
+
+def as_numpy(answer: Any) -> Any:
+    """An answer that returns NumPy's arrays."""
+    return lambda *given: mapped(answer(*given), lambda x: x.detach().cpu().numpy())
+
+
+def with_history(answer: Any) -> Any:
+    """An answer whose results depend, for autograd, on all that it was given."""
+    return lambda *given: answer(*mapped(given, require_gradient))
+
+
+def without_history(answer: Any) -> Any:
+    """An answer through which no gradient passes."""
+    return torch.no_grad()(answer)
+
+
+VARIANTS = {
+    "in double": in_double,
+    "as numpy": as_numpy,
+    "with history": with_history,
+    "without history": without_history,
+}
+NUMBERS = {"in numpy": np.float64, "a tensor": torch.tensor, "an array": np.array}
+
+
+@pytest.mark.parametrize(
+    ("chapter", "id"), [pytest.param(c, id, id=id) for c in CHAPTERS for id in c.exercises]
+)
+def test_a_right_answer_is_right_in_any_precision_as_an_array_and_with_or_without_gradients(chapter, id):
+    refused = getattr(cases(chapter.number), "REFUSED", {}).get(id, {})
+    right = [run(chapter, id, solved(chapter.code(id))), *cases(chapter.number).RIGHT.get(id, [])]
+    for answer in right:
+        if inspect.isfunction(answer):
+            for name, variant in VARIANTS.items():
+                verdict = grade(id, functools.wraps(answer)(variant(answer)))
+                if "your code stopped with" in verdict.message:
+                    continue  # the answer itself works only in float32, or with NumPy
+                wanted = "wrong" if name in refused else "right"
+                assert (name, verdict.outcome) == (name, wanted), verdict.message
+        elif isinstance(answer, int | float) and not isinstance(answer, bool):
+            for name, kind in NUMBERS.items():
+                verdict = grade(id, kind(answer))
+                assert (name, verdict.outcome) == (name, "right"), verdict.message
+
+
+@pytest.mark.parametrize("id", [id for chapter in CHAPTERS for id in chapter.exercises])
+def test_no_mechanical_mutant_of_a_solution_is_called_right(id):
+    excused = set(equivalent().get(id, {}))
+    survivors = {mutant.statement for mutant, verdict in judge(id) if verdict.startswith("✓")}
+    assert survivors - excused == set()
+    assert excused - survivors == set(), "these are listed as equivalent, and are rejected or not made"
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.path.stem)

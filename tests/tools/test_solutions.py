@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solutions import BEGIN, END, YOUR_TURN, SolutionError, solved, stub, student_names
+from solutions import BEGIN, END, INSTEAD, YOUR_TURN, SolutionError, solved, stub, student_names
 
 RAISE = f'raise NotImplementedError("{YOUR_TURN}")'
 
 
 def cell(text: str) -> str:
-    """A cell in which `BEGIN` and `END` stand for the markers."""
+    """A cell in which `BEGIN`, `INSTEAD` and `END` stand for the markers."""
+    text = re.sub(r"(?m)^( *)INSTEAD$", rf"\1{INSTEAD}", text)
     text = re.sub(r"(?m)^( *)BEGIN$", rf"\1{BEGIN}", dedent(text).strip("\n"))
     return re.sub(r"(?m)^( *)END$", rf"\1{END}", text)
 
@@ -34,6 +35,50 @@ def test_a_function_keeps_signature_docstring_and_given_lines():
             END
     """)
     assert stub(source) == "\n".join([*source.split("\n")[:7], f"    {RAISE}"])
+
+
+def test_where_a_bug_is_to_be_found_students_get_the_code_that_has_it():
+    source = cell("""
+        def f(x, n):
+            x = x + 1
+            BEGIN
+            for _ in range(n):
+                x = 2 * x  # doubled
+            INSTEAD
+            # for _ in range(n - 1):
+            #     x = 2 * x  # doubled
+            END
+            return x
+    """)
+    lines = source.split("\n")
+    assert solved(source) == "\n".join([*lines[:2], *lines[3:5], lines[-1]])
+    buggy = ["    for _ in range(n - 1):", "        x = 2 * x  # doubled"]
+    assert stub(source) == "\n".join([*lines[:2], *buggy, lines[-1]])
+    assert student_names(source) == {"f"}
+
+
+def test_what_students_get_instead_may_stand_outside_of_a_function():
+    source = cell("""
+        BEGIN
+        settings = {"rate": 0.1}
+        INSTEAD
+        # settings = {"rate": ...}
+        END
+    """)
+    assert stub(source) == 'settings = {"rate": ...}'
+    assert student_names(source) == {"settings"}
+
+
+@pytest.mark.parametrize(
+    "instead",
+    ["", "    y = x", "    #y = x", "    # y = (x", "    INSTEAD\n    # y = x"],
+    ids=["nothing", "no comment", "no blank", "no Python", "twice"],
+)
+def test_what_cannot_be_given_instead_is_refused(instead):
+    lines = ["def f(x):", "    BEGIN", "    y = 2 * x", "    INSTEAD", *instead.splitlines(), "    END"]
+    source = cell("\n".join([*lines, "    return y"]))
+    with pytest.raises(SolutionError):
+        stub(source)
 
 
 def test_a_method_keeps_its_class_and_the_methods_around_it():
