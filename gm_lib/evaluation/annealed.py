@@ -18,7 +18,14 @@ from tqdm.auto import tqdm
 from gm_lib.distributions.estimates import as_tensor
 from gm_lib.distributions.monte_carlo import log_mean_exp
 from gm_lib.evaluation.likelihood import LikelihoodEstimate
-from gm_lib.evaluation.models import Model, batches_for, data_for, evaluating, values_per_draw
+from gm_lib.evaluation.models import (
+    Model,
+    batches_for,
+    data_for,
+    evaluating,
+    log_prior,
+    values_per_draw,
+)
 from gm_lib.networks import VALUES_AT_ONCE
 from gm_lib.runtime import forked_rng
 
@@ -173,11 +180,11 @@ class _Path:
         """Return what is known at z (k, n, d). The gradients are those of z alone: parameters get none."""
         with torch.enable_grad():
             z = z.detach().requires_grad_()
-            log_prior = self.model.prior.log_prob(z).sum(-1)
+            log_p_z = log_prior(self.model, z)
             log_joint = self.model.log_joint(z, self.x, self.y)
-            (prior_slope,) = torch.autograd.grad(log_prior.sum(), z)
+            (prior_slope,) = torch.autograd.grad(log_p_z.sum(), z)
             (joint_slope,) = torch.autograd.grad(log_joint.sum(), z)
-        return _Point(z.detach(), log_prior.detach(), log_joint.detach(), prior_slope, joint_slope)
+        return _Point(z.detach(), log_p_z.detach(), log_joint.detach(), prior_slope, joint_slope)
 
 
 def _schedule(temperatures: int) -> list[float]:

@@ -56,6 +56,15 @@ def dtype_of(model: Model, x: Tensor) -> torch.dtype:
     return next((p.dtype for p in model.parameters()), x.dtype)
 
 
+def log_prior(model: Model, z: Tensor) -> Tensor:
+    """Return log p(z) in nats for z (*lead, latent_dim): (*lead,), for a prior of either kind.
+
+    Its batch shape is (latent_dim,), as of a Normal, or its event shape is, as of a mixture.
+    """
+    log_p = model.prior.log_prob(z)
+    return log_p.sum(-1) if log_p.shape == z.shape else log_p
+
+
 def values_per_draw(model: Model, x: Tensor) -> int:
     """Return how many numbers the model computes for one example of ``x`` (n, ...) and one z."""
     return getattr(model, "values_per_draw", x[0].numel())

@@ -68,3 +68,27 @@ def iwae_bound(log_w: Tensor) -> Tensor:
     encoder trained on the ELBO tends to be. Burda, Grosse and Salakhutdinov 2016, equation 8.
     """
     return log_mean_exp(log_w)
+
+
+def free_bits(kl: Tensor, nats: float) -> Tensor:
+    """Return the KL as the training loss counts it: each part for at least ``nats``. (n, parts) to ().
+
+    The mean over the batch of each part (a latent dimension, or a group of them) below ``nats`` is raised to
+    it, and has no gradient there: so much information is free. 0 leaves the mean of the sum as it is.
+    Kingma et al. 2016.
+    """
+    return kl.mean(0).clamp(min=nats).sum()
+
+
+def doubly_reparameterized(log_w: Tensor, z: Tensor) -> Tensor:
+    """Return a number whose gradient is the doubly reparameterized one of the importance-weighted bound.
+
+    ``log_w``: (k, n), in which the parameters of q are constants but where they made ``z``, (k, n, d). Each
+    draw's gradient then counts by its share v of the weights for all that is after z, the decoder, and by v²
+    on its way through z to the encoder: unbiased, and unlike the plain one its signal-to-noise ratio does
+    not fall with k. Tucker et al. 2019. The value itself is no bound: use :func:`iwae_bound`.
+    """
+    share = log_w.detach().softmax(0)
+    if z.requires_grad:
+        z.register_hook(lambda gradient: share.unsqueeze(-1) * gradient)
+    return (share * log_w).sum(0)

@@ -8,20 +8,26 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.distributions import Normal
+from torch.distributions import Distribution, Normal
 from torch.optim import Adam, Optimizer
 
 from gm_lib.networks import VALUES_AT_ONCE, check_input, check_labels, labels_of
+from gm_lib.system.choose import choose, whole_number
 from gm_lib.system.parallel import randn
-from gm_lib.vae.bounds import log_importance_weights
+from gm_lib.vae.bounds import doubly_reparameterized, free_bits, iwae_bound, log_importance_weights
 from gm_lib.vae.likelihood_base import Likelihood
 from gm_lib.vae.likelihoods import likelihood as _likelihood
 from gm_lib.vae.networks import Decoder, GaussianEncoder, check_decoder
+from gm_lib.vae.priors import MixturePrior, StandardNormal, VampPrior, log_prior
 
 DIGIT_SHAPE = (1, 28, 28)
 # However clear its gradient, Adam moves the Gaussian's log σ by no more than its step size. At this pace σ
 # arrives together with the decoder's error, and no steps are spent on one number alone.
 FASTER = 10
+GRADIENTS = ("plain", "doubly reparameterized")
+OPTIMIZERS = ("adam", "muon")
+PRIORS = ("normal", "mixture", "vamp")
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
 
 class ElboTerms(NamedTuple):
@@ -30,7 +36,8 @@ class ElboTerms(NamedTuple):
     reconstruction: Tensor
     """-log p(x | z) for one draw z from q(z | x): (n,)."""
     kl: Tensor
-    """KL(q(z | x) ‖ p(z)) in closed form, dimension by dimension: (n, latent_dim)."""
+    """KL(q(z | x) ‖ p(z)): in closed form, dimension by dimension, (n, latent_dim), for the prior N(0, I);
+    log q(z | x) - log p(z) at the draw, (n, 1), for any other."""
 
     @property
     def elbo(self) -> Tensor:
@@ -39,14 +46,25 @@ class ElboTerms(NamedTuple):
 
 
 class VAE(nn.Module):
-    """A latent-variable model p(z) p(x | z) with prior N(0, I), trained with q(z | x) on the ELBO.
+    """A latent-variable model p(z) p(x | z), trained with q(z | x) on the ELBO.
 
-    Kingma and Welling 2014, with the labels of Sohn et al. 2015 when encoder and decoder take them. ``beta``
-    weighs the KL in the training loss only (1: the ELBO); ``lr`` is Adam's step size. All reported terms are
-    in nats per example. ``config`` holds :func:`digit_vae`'s arguments when that function built the model.
+    Kingma and Welling 2014, with the labels of Sohn et al. 2015 when encoder and decoder take them. The prior
+    is N(0, I) or what ``gm_lib.vae.priors`` has. ``encoder`` and ``decoder`` may be any modules that do what
+    ``gm_lib.vae.networks`` says. All reported terms are in nats per example. ``config`` holds
+    :func:`digit_vae`'s arguments when that function built the model.
 
-    ``encoder`` and ``decoder`` may be any modules that do what ``gm_lib.vae.networks`` says. Raises
-    ``TypeError`` for a decoder that does not know its shapes, ``ValueError`` for one that does not fit.
+    What is trained on differs from what is reported by these:
+
+    * ``beta`` weighs the KL in the loss (1: the ELBO), and ``free_bits`` nats of each latent dimension's KL,
+      in the mean over a batch, are free (:func:`gm_lib.vae.free_bits`).
+    * ``k`` > 1 trains on the importance-weighted bound of k draws (Burda et al. 2016) instead, with the
+      ``gradient`` "plain" or "doubly reparameterized"; beta and free bits do not go with it.
+    * ``lr`` is the step size of Adam, or, with ``optimizer="muon"``, of Adam for all but the weight matrices,
+      which take steps ten times as long along the orthogonalized gradient (Jordan et al. 2024). Over
+      ``decay_steps`` updates it falls to 0 as half a cosine does; without them it stays.
+
+    Raises ``TypeError`` for a decoder that does not know its shapes, ``ValueError`` for one that does not
+    fit, a prior of another dimension, and options that do not go together.
     """
 
     def __init__(
@@ -55,20 +73,33 @@ class VAE(nn.Module):
         decoder: nn.Module,
         likelihood: Likelihood,
         *,
+        prior: nn.Module | None = None,
         beta: float = 1.0,
+        free_bits: float = 0.0,
+        k: int = 1,
+        gradient: str = "plain",
         lr: float = 1e-3,
+        optimizer: str = "adam",
+        decay_steps: int = 0,
     ):
         super().__init__()
         check_decoder(decoder, likelihood)
         self.encoder: Any = encoder  # Any: a module's attributes have no types that mypy could know
         self.decoder: Any = decoder
         self.likelihood = likelihood
-        self.beta, self.lr = beta, lr
+        self.prior_network: Any = StandardNormal(self.latent_dim) if prior is None else prior
+        if self.prior_network.latent_dim != self.latent_dim:
+            dims = self.prior_network.latent_dim
+            raise ValueError(f"the prior has {dims} dimensions and the decoder takes {self.latent_dim}.")
+        self.beta, self.free_bits = beta, free_bits
+        self.k, self.gradient = whole_number("k", k, 1), choose("gradient", gradient, GRADIENTS)
+        if self.k > 1 and (beta != 1 or free_bits):
+            raise ValueError("beta and free bits weigh a KL: the importance-weighted bound (k > 1) has none.")
+        if self.k == 1 and self.gradient != "plain":
+            raise ValueError("the doubly reparameterized gradient is for k > 1 draws.")
+        self.lr, self.optimizer = lr, choose("optimizer", optimizer, OPTIMIZERS)
+        self.decay_steps = whole_number("decay_steps", decay_steps)
         self.config: dict[str, Any] = {}
-        self._prior_mean: Tensor
-        self._prior_scale: Tensor
-        self.register_buffer("_prior_mean", torch.zeros(self.latent_dim), persistent=False)
-        self.register_buffer("_prior_scale", torch.ones(self.latent_dim), persistent=False)
 
     @property
     def latent_dim(self) -> int:
@@ -86,9 +117,9 @@ class VAE(nn.Module):
         return math.prod(self.decoder.out_shape)
 
     @property
-    def prior(self) -> Normal:
-        """p(z), a standard normal in each dimension: batch shape (latent_dim,)."""
-        return Normal(self._prior_mean, self._prior_scale, validate_args=False)
+    def prior(self) -> Distribution:
+        """p(z): a standard normal in each dimension, batch shape (latent_dim,), or one of event shape so."""
+        return self.prior_network.distribution()
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Normal:
         """Return q(z | x), or q(z | x, y): Normal of shape (n, latent_dim). Only conditional models use y."""
@@ -109,11 +140,13 @@ class VAE(nn.Module):
         passes over small tensors, and this is the hot path.
         """
         mean, log_var = self._mean_and_log_var(x, y)
-        z = mean + (0.5 * log_var).exp() * randn(mean.shape, device=mean.device, dtype=mean.dtype)
-        return ElboTerms(
-            reconstruction=-self.likelihood.log_prob(x, self.decode(z, y)),
-            kl=0.5 * (mean.square() + log_var.exp() - 1 - log_var),
-        )
+        eps = randn(mean.shape, device=mean.device, dtype=mean.dtype)
+        z = mean + (0.5 * log_var).exp() * eps
+        if isinstance(self.prior_network, StandardNormal):
+            kl = 0.5 * (mean.square() + log_var.exp() - 1 - log_var)
+        else:
+            kl = (_log_q(eps, log_var) - log_prior(self.prior, z)).unsqueeze(-1)
+        return ElboTerms(reconstruction=-self.likelihood.log_prob(x, self.decode(z, y)), kl=kl)
 
     def elbo(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return an unbiased one-draw estimate of the ELBO for each example, in nats: (n,)."""
@@ -121,8 +154,8 @@ class VAE(nn.Module):
 
     def log_joint(self, z: Tensor, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return log p(x | z) + log p(z) in nats: (*lead, n), for z (*lead, n, latent_dim)."""
-        check_input(x, self.likelihood.event_shape, self._prior_mean, "the model")
-        return self.likelihood.log_prob(x, self.decode(z, y)) + self.prior.log_prob(z).sum(-1)
+        check_input(x, self.likelihood.event_shape, z, "the model")
+        return self.likelihood.log_prob(x, self.decode(z, y)) + log_prior(self.prior, z)
 
     def log_weights(
         self, x: Tensor, y: Tensor | None = None, *, k: int, generator: Generator | None = None
@@ -131,13 +164,28 @@ class VAE(nn.Module):
         mean, log_var = self._mean_and_log_var(x, y)
         eps = torch.randn((k, *mean.shape), generator=generator, device=mean.device, dtype=mean.dtype)
         z = mean + (0.5 * log_var).exp() * eps
-        # Exact, also where q is so narrow that rounding has taken eps out of z.
-        log_q = -0.5 * (eps.square().sum(-1) + (log_var + math.log(2 * math.pi)).sum(-1))
         return log_importance_weights(
             log_p_x_given_z=self.likelihood.log_prob(x, self.decode(z, y)),
-            log_p_z=self.prior.log_prob(z).sum(-1),
-            log_q_z_given_x=log_q,
+            log_p_z=log_prior(self.prior, z),
+            log_q_z_given_x=_log_q(eps, log_var),
         )
+
+    def importance_weighted(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the bound of ``k`` draws, (n,), and what its gradient is taken of, (n,).
+
+        The second has the value of the first only with the plain gradient.
+        """
+        mean, log_var = self._mean_and_log_var(x, y)
+        eps = randn((len(mean), self.k, mean.shape[1]), device=mean.device, dtype=mean.dtype).movedim(1, 0)
+        z = mean + (0.5 * log_var).exp() * eps
+        log_q = _log_q(eps, log_var)
+        if self.gradient != "plain":  # q's parameters are constants, except where they made z
+            off = (z - mean.detach()) * (-0.5 * log_var.detach()).exp()
+            log_q = _log_q(off, log_var.detach())
+        log_joint = self.likelihood.log_prob(x, self.decode(z, y)) + log_prior(self.prior, z)
+        log_w = log_joint - log_q
+        bound = iwae_bound(log_w)
+        return bound, bound if self.gradient == "plain" else doubly_reparameterized(log_w, z)
 
     @torch.no_grad()
     def sample(
@@ -148,9 +196,8 @@ class VAE(nn.Module):
         ``y``: n labels, for a conditional model. ``noisy=True`` also draws x from p(x | z), which is what
         the model's own samples are; the mean is what papers show. Shape (n, *event_shape).
         """
-        like = self._prior_mean
-        y = labels_of(y, n, self.num_classes, like.device)
-        z = torch.randn((n, self.latent_dim), generator=generator, device=like.device, dtype=like.dtype)
+        z = self.prior_network.sample(n, generator)
+        y = labels_of(y, n, self.num_classes, z.device)
         at_once = max(1, VALUES_AT_ONCE // self.values_per_draw)
         made = []
         for part in (slice(i, i + at_once) for i in range(0, max(n, 1), at_once)):
@@ -164,27 +211,49 @@ class VAE(nn.Module):
         return self.likelihood.mean(self.decode(self.encode(x, y).mean, y))
 
     def optimizers(self) -> dict[str, Optimizer]:
-        """Return the one optimizer. Call it when the model is on its device: a fused Adam is bound to it.
+        """Return the optimizers. Call it when the model is on its device: a fused Adam is bound to it.
 
         What the likelihood itself learns, one number for all pixels, moves ``FASTER`` times as far in a step.
         """
         shared = list(self.likelihood.parameters())
-        others = [p for p in self.parameters() if all(p is not q for q in shared)]
-        groups: list[dict[str, Any]] = [{"params": others}]
+        matrices: list[nn.Parameter] = []
+        if self.optimizer == "muon":
+            networks = self.encoder, self.decoder
+            matrices = [p for network in networks for p in network.parameters() if p.ndim == 2]
+        apart = {id(p) for p in (*shared, *matrices)}
+        groups: list[dict[str, Any]] = [{"params": [p for p in self.parameters() if id(p) not in apart]}]
         if shared:
             groups.append({"params": shared, "lr": FASTER * self.lr})
-        return {"adam": Adam(groups, lr=self.lr, fused=True)}
+        optimizers: dict[str, Optimizer] = {"adam": Adam(groups, lr=self.lr, fused=True)}
+        if matrices:
+            optimizers["muon"] = muon(matrices, lr=FASTER * self.lr)
+        for optimizer in optimizers.values():
+            for group in optimizer.param_groups:
+                group.setdefault("initial_lr", group["lr"])
+        return optimizers
 
     def update(self, batch: Any, optimizers: dict[str, Optimizer], step: int) -> dict[str, Tensor]:
         """Take one gradient step on a batch ``(x, y)``; return the terms, means over the batch in nats."""
         x, y = batch
-        terms = self(x, y)
-        reconstruction, kl = terms.reconstruction.mean(), terms.kl.sum(-1).mean()
-        loss = reconstruction + self.beta * kl
+        terms: dict[str, Tensor] = {}
+        if self.k > 1:
+            bound, objective = self.importance_weighted(x, y)
+            loss, terms["loss"] = -objective.mean(), -bound.mean()
+        else:
+            reconstruction, kl = self(x, y)
+            reconstruction, total = reconstruction.mean(), kl.sum(-1).mean()
+            counted = free_bits(kl, self.free_bits) if self.free_bits else total
+            loss = reconstruction + self.beta * counted
+            terms |= {"loss": loss, "reconstruction": reconstruction, "kl": total}
         self.zero_grad()  # the optimizer's own takes several times as long
         loss.backward()
-        optimizers["adam"].step()
-        return {"loss": loss.detach(), "reconstruction": reconstruction.detach(), "kl": kl.detach()}
+        for optimizer in optimizers.values():
+            if self.decay_steps:
+                share = 0.5 * (1 + math.cos(math.pi * min((step - 1) / self.decay_steps, 1.0)))
+                for group in optimizer.param_groups:
+                    group["lr"] = share * group["initial_lr"]
+            optimizer.step()
+        return {name: value.detach() for name, value in terms.items()}
 
     def check(self, batch: Any) -> None:
         """Raise unless the batch ``(x, y)`` is this model's kind of data. Reads the values.
@@ -193,7 +262,7 @@ class VAE(nn.Module):
         """
         x, y = batch
         self.likelihood.check(x)
-        check_input(x, self.likelihood.event_shape, self._prior_mean, "the model")
+        check_input(x, self.likelihood.event_shape, next(self.parameters()), "the model")
         if self.num_classes:
             check_labels(y, self.num_classes, len(x))
 
@@ -216,29 +285,62 @@ def digit_vae(
     hidden: int | Sequence[int] = 400,
     num_classes: int = 0,
     likelihood: str = "bernoulli",
-    beta: float = 1.0,
+    activation: str = "relu",
+    prior: str = "normal",
+    components: int = 100,
     lr: float = 2e-3,
+    **training: Any,
 ) -> VAE:
     """Return a VAE for 1×28×28 images, encoder and decoder with the ``hidden`` layers, mirrored.
 
-    ``likelihood``: a key of ``gm_lib.vae.LIKELIHOODS``. The step size goes with averaged weights, such as
-    ``gm_lib.training.fit`` keeps with ``average=0.998``. Raises ``ValueError`` for an unknown likelihood.
+    ``likelihood``: a key of ``gm_lib.vae.LIKELIHOODS``. ``activation``: "relu" or "tanh". ``prior``:
+    "normal", or a "mixture" or "vamp" of so many ``components``. ``training``: what else :class:`VAE` takes.
+    The step size goes with averaged weights, such as ``gm_lib.training.fit`` keeps with ``average=0.998``.
+
+    Raises ``ValueError`` for an unknown likelihood, activation or prior, and a VampPrior with labels.
     """
     layers = [hidden] if isinstance(hidden, int) else list(hidden)
     p_x_given_z = _likelihood(likelihood, DIGIT_SHAPE)
-    model = VAE(
-        GaussianEncoder(DIGIT_SHAPE, layers, latent_dim, num_classes),
-        Decoder(latent_dim, layers[::-1], p_x_given_z.params_shape, num_classes),
-        p_x_given_z,
-        beta=beta,
-        lr=lr,
-    )
+    between = choose("activation", activation, ACTIVATIONS)
+    encoder = GaussianEncoder(DIGIT_SHAPE, layers, latent_dim, num_classes, between)
+    p_z: nn.Module | None = None
+    if choose("prior", prior, PRIORS) == "mixture":
+        p_z = MixturePrior(latent_dim, components)
+    elif prior == "vamp":
+        if num_classes:
+            raise ValueError("a VampPrior is made of the encoder's answers, which depend on labels here.")
+        p_z = VampPrior(encoder, latent_dim, DIGIT_SHAPE, components)
+    decoder = Decoder(latent_dim, layers[::-1], p_x_given_z.params_shape, num_classes, between)
+    model = VAE(encoder, decoder, p_x_given_z, prior=p_z, lr=lr, **training)
     model.config = {
         "latent_dim": latent_dim,
         "hidden": layers,
         "num_classes": num_classes,
         "likelihood": likelihood,
-        "beta": beta,
+        "beta": 1.0,
         "lr": lr,
+        **({} if activation == "relu" else {"activation": activation}),
+        **({} if p_z is None else {"prior": prior, "components": components}),
+        **training,
     }
     return model
+
+
+def muon(matrices: Sequence[nn.Parameter], lr: float) -> Optimizer:
+    """Return Muon, the optimizer whose steps are orthogonalized momentum, for weight matrices.
+
+    Raises ``RuntimeError`` where torch is older than 2.9, the first that has it.
+    """
+    if not hasattr(torch.optim, "Muon"):
+        raise RuntimeError(
+            f"optimizer='muon' needs torch 2.9 or newer, and this is {torch.__version__}: take 'adam'."
+        )
+    return torch.optim.Muon(list(matrices), lr=lr, weight_decay=0.0, momentum=0.95)
+
+
+def _log_q(eps: Tensor, log_var: Tensor) -> Tensor:
+    """Return log q(z | x) at z = mean + exp(log_var / 2) · eps in nats, (*lead,) for eps (*lead, latent_dim).
+
+    From the noise, it is exact also where q is so narrow that rounding has taken eps out of z.
+    """
+    return -0.5 * (eps.square().sum(-1) + (log_var + math.log(2 * math.pi)).sum(-1))

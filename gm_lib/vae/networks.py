@@ -14,7 +14,7 @@ What they return has the dtype of their input, also where autocast computes in a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -31,11 +31,18 @@ class GaussianEncoder(nn.Module):
     ``in_shape``: the shape of one example. ``num_classes`` > 0 makes it q(z | x, y), with the label as input.
     """
 
-    def __init__(self, in_shape: Sequence[int], hidden: Sequence[int], latent_dim: int, num_classes: int = 0):
+    def __init__(
+        self,
+        in_shape: Sequence[int],
+        hidden: Sequence[int],
+        latent_dim: int,
+        num_classes: int = 0,
+        activation: Callable[[], nn.Module] = nn.ReLU,
+    ):
         super().__init__()
         self.in_shape = tuple(in_shape)
         self.num_classes = num_classes
-        self.net = mlp([math.prod(in_shape) + num_classes, *hidden, 2 * latent_dim])
+        self.net = mlp([math.prod(in_shape) + num_classes, *hidden, 2 * latent_dim], activation)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Normal:
         """Return q(z | x), mean and scale of shape (n, latent_dim), for x of shape (n, *in_shape)."""
@@ -58,13 +65,18 @@ class Decoder(nn.Module):
     """
 
     def __init__(
-        self, latent_dim: int, hidden: Sequence[int], out_shape: Sequence[int], num_classes: int = 0
+        self,
+        latent_dim: int,
+        hidden: Sequence[int],
+        out_shape: Sequence[int],
+        num_classes: int = 0,
+        activation: Callable[[], nn.Module] = nn.ReLU,
     ):
         super().__init__()
         self.latent_dim = latent_dim
         self.out_shape = tuple(out_shape)
         self.num_classes = num_classes
-        self.net = mlp([latent_dim + num_classes, *hidden, math.prod(out_shape)])
+        self.net = mlp([latent_dim + num_classes, *hidden, math.prod(out_shape)], activation)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return params of shape (*lead, *out_shape) for z of shape (*lead, latent_dim)."""

@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from gm_lib.distributions.estimates import as_tensor
 from gm_lib.networks import VALUES_AT_ONCE, evaluating
 from gm_lib.system.choose import whole_number
+from gm_lib.vae.priors import log_prior
 
 
 def refine(
@@ -32,9 +33,9 @@ def refine(
     Each example has its own mean and scale, (n, latent_dim), which start at the encoder's answer and take
     ``steps`` steps of Adam, whose step size falls linearly from ``lr`` to 0, so that means and log-scales can
     move by about lr · steps / 2. A step's gradient is that of log p(x | z), averaged over ``draws`` pathwise
-    draws of z, minus KL(q ‖ p(z)) in closed form. The amortization gap is what the ELBO of the
-    encoder lacks to that of the best diagonal q; measured with this q, which may fall short of the best, it
-    comes out too small if anything. Cremer, Li and Duvenaud 2018.
+    draws of z, minus KL(q ‖ p(z)), in closed form if the prior is a Normal. The amortization gap is what the
+    ELBO of the encoder lacks to that of the best diagonal q; measured with this q, which may fall short of
+    the best, it comes out too small if anything. Cremer, Li and Duvenaud 2018.
 
     The result is on the model's device and in its dtype, without a graph. The model's parameters, gradients
     and modes and the global random state stay as they are; the model itself is used in evaluation mode.
@@ -85,8 +86,13 @@ def _climb(
         optimizer.param_groups[0]["lr"] = lr * (1 - step / steps)
         q = Normal(mean, log_scale.exp(), validate_args=False)
         eps = torch.randn((draws, *mean.shape), generator=generator, device=mean.device, dtype=mean.dtype)
-        log_p = model.likelihood.log_prob(x, model.decode(q.mean + q.stddev * eps, y)).mean(0)
-        loss = (kl_divergence(q, model.prior).sum(-1) - log_p).sum()  # a sum: no example sees another
+        z, prior = q.mean + q.stddev * eps, model.prior
+        log_p = model.likelihood.log_prob(x, model.decode(z, y)).mean(0)
+        if isinstance(prior, Normal):
+            kl = kl_divergence(q, prior).sum(-1)
+        else:
+            kl = -q.entropy().sum(-1) - log_prior(prior, z).mean(0)
+        loss = (kl - log_p).sum()  # a sum: no example sees another
         # Not backward(), which would leave gradients on the model's parameters.
         mean.grad, log_scale.grad = torch.autograd.grad(loss, [mean, log_scale])
         optimizer.step()
