@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # Which function builds a run's model again, by the name in its config.json.
 MODELS = {"vae": "gm_lib.vae:digit_vae", "gan": "gm_lib.gan:digit_gan"}
 NUM_CLASSES = 10
+# Settings of digit_vae that older runs lack: they were trained with the defaults.
+NEWER = {"activation", "prior", "components", "free_bits", "k", "gradient", "optimizer", "decay_steps"}
 
 
 def need(*packages: str) -> None:
@@ -43,12 +45,12 @@ def load(run: Path, device: str | None) -> tuple[Any, dict[str, Any], int]:
     config = _config(folder_of(run))
     build = builder(config["model"])
     needed = inspect.signature(build).parameters
-    if missing := [name for name in ("data", *needed) if name not in config]:
+    if missing := [name for name in ("data", *needed) if name not in config and name not in NEWER]:
         raise click.ClickException(
             f"{folder_of(run) / 'config.json'} lacks {', '.join(missing)}, which every run has: get it from "
             "where this run came from, or train again."
         )
-    model = build(**{name: config[name] for name in needed})
+    model = build(**{name: config[name] for name in needed if name in config})
     checkpoint = load_checkpoint(run)
     put_weights(model, checkpoint.weights, checkpoint.path)
     return model.to(runtime.device(device)).eval(), config, checkpoint.step

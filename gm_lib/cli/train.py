@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from gm_lib.training import History
 
 LIKELIHOODS = ("bernoulli", "gaussian", "discretized_logistic", "categorical")
+ACTIVATIONS = ("relu", "tanh")
+PRIORS = ("normal", "mixture", "vamp")
+GRADIENTS = ("plain", "doubly reparameterized")
+OPTIMIZERS = ("adam", "muon")
 GAN_LOSSES = ("minimax", "non_saturating")
 VALIDATION_IMAGES = 2_000  # enough for a curve; evaluate takes them all
 
@@ -91,7 +95,28 @@ def train() -> None:
 )
 @click.option("--conditional", is_flag=True, help="Give encoder and decoder the label: p(x | z, y).")
 @click.option("--likelihood", type=OneOf("likelihood", LIKELIHOODS), default="bernoulli", help="p(x | z).")
+@click.option("--activation", type=OneOf("activation", ACTIVATIONS), default="relu", help="Between layers.")
+@click.option(
+    "--prior", type=OneOf("prior", PRIORS), default="normal", help="p(z); all but normal are learned."
+)
+@click.option("--components", type=POSITIVE, default=100, help="Gaussians of a mixture or vamp prior.")
 @click.option("--beta", type=Finite(min=0), default=1.0, help="Weight of the KL in the loss; 1 is the ELBO.")
+@click.option(
+    "--free-bits", type=Finite(min=0), default=0.0, help="Nats of KL in each dimension that are free."
+)
+@click.option(
+    "--k", type=POSITIVE, default=1, help="Draws of z in the importance-weighted bound; 1 is the ELBO."
+)
+@click.option(
+    "--gradient", type=OneOf("gradient", GRADIENTS), default="plain", help="Of the encoder, for k > 1."
+)
+@click.option("--optimizer", type=OneOf("optimizer", OPTIMIZERS), default="adam", help="Muon takes matrices.")
+@click.option(
+    "--decay-steps",
+    type=click.IntRange(0),
+    default=0,
+    help="Steps over which the step size falls to 0; 0: none.",
+)
 @average_option("weights, which are evaluated and saved, follow", 0.998)
 @training_options(steps="4000, on a GPU 20000", batch_size=128, learning_rate=2e-3, out="runs/vae")
 def train_vae(*, data: str, seed: int, steps: int | None, average: float, **options: Any) -> None:
@@ -105,6 +130,7 @@ def train_vae(*, data: str, seed: int, steps: int | None, average: float, **opti
       python -m gm_lib train vae
       python -m gm_lib train vae --conditional --out runs/by-digit
       python -m gm_lib train vae --hidden 500 --hidden 300 --latent-dim 50 --steps 50000
+      python -m gm_lib train vae --k 5 --optimizer muon --steps 20000 --decay-steps 20000
     """
     from gm_lib import runtime
     from gm_lib.data import images

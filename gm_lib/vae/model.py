@@ -288,17 +288,23 @@ def digit_vae(
     activation: str = "relu",
     prior: str = "normal",
     components: int = 100,
+    beta: float = 1.0,
+    free_bits: float = 0.0,
+    k: int = 1,
+    gradient: str = "plain",
     lr: float = 2e-3,
-    **training: Any,
+    optimizer: str = "adam",
+    decay_steps: int = 0,
 ) -> VAE:
     """Return a VAE for 1×28×28 images, encoder and decoder with the ``hidden`` layers, mirrored.
 
     ``likelihood``: a key of ``gm_lib.vae.LIKELIHOODS``. ``activation``: "relu" or "tanh". ``prior``:
-    "normal", or a "mixture" or "vamp" of so many ``components``. ``training``: what else :class:`VAE` takes.
-    The step size goes with averaged weights, such as ``gm_lib.training.fit`` keeps with ``average=0.998``.
+    "normal", or a "mixture" or "vamp" of so many ``components``. The rest is what :class:`VAE` takes. The
+    step size goes with averaged weights, such as ``gm_lib.training.fit`` keeps with ``average=0.998``.
 
     Raises ``ValueError`` for an unknown likelihood, activation or prior, and a VampPrior with labels.
     """
+    config = dict(locals())
     layers = [hidden] if isinstance(hidden, int) else list(hidden)
     p_x_given_z = _likelihood(likelihood, DIGIT_SHAPE)
     between = choose("activation", activation, ACTIVATIONS)
@@ -311,18 +317,20 @@ def digit_vae(
             raise ValueError("a VampPrior is made of the encoder's answers, which depend on labels here.")
         p_z = VampPrior(encoder, latent_dim, DIGIT_SHAPE, components)
     decoder = Decoder(latent_dim, layers[::-1], p_x_given_z.params_shape, num_classes, between)
-    model = VAE(encoder, decoder, p_x_given_z, prior=p_z, lr=lr, **training)
-    model.config = {
-        "latent_dim": latent_dim,
-        "hidden": layers,
-        "num_classes": num_classes,
-        "likelihood": likelihood,
-        "beta": 1.0,
-        "lr": lr,
-        **({} if activation == "relu" else {"activation": activation}),
-        **({} if p_z is None else {"prior": prior, "components": components}),
-        **training,
-    }
+    model = VAE(
+        encoder,
+        decoder,
+        p_x_given_z,
+        prior=p_z,
+        beta=beta,
+        free_bits=free_bits,
+        k=k,
+        gradient=gradient,
+        lr=lr,
+        optimizer=optimizer,
+        decay_steps=decay_steps,
+    )
+    model.config = config | {"hidden": layers}
     return model
 
 

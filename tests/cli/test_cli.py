@@ -30,7 +30,7 @@ from gm_lib.evaluation import judge_digits, log_likelihood, negative_elbo
 from gm_lib.gan import LOSSES, digit_gan
 from gm_lib.system import parallel
 from gm_lib.training import latest_checkpoint, load_checkpoint, load_weights
-from gm_lib.vae import LIKELIHOODS, VAE, digit_vae
+from gm_lib.vae import LIKELIHOODS, VAE, digit_vae, model
 
 SMALL_GAN = ("--data", "digits", "--steps", "6", "--width", "4", "--latent-dim", "3", "--device", "cpu")
 SMALL = ("--data", "digits", "--steps", "30", "--hidden", "16", "--latent-dim", "3", "--device", "cpu")
@@ -190,6 +190,12 @@ def test_every_likelihood_can_be_trained_sampled_and_evaluated(
 def test_the_names_offered_are_those_there_are() -> None:
     assert set(train.LIKELIHOODS) == set(LIKELIHOODS)
     assert set(train.GAN_LOSSES) == set(LOSSES)
+    assert set(train.ACTIVATIONS) == set(model.ACTIVATIONS)
+    assert (train.PRIORS, train.GRADIENTS, train.OPTIMIZERS) == (
+        model.PRIORS,
+        model.GRADIENTS,
+        model.OPTIMIZERS,
+    )
     assert train.PRECISIONS == runtime.PRECISIONS
 
 
@@ -203,6 +209,37 @@ def test_the_options_of_train_are_the_arguments_of_the_model(
         assert option in options
         if name not in ("num_classes", "hidden"):
             assert options[option] == parameter.default
+
+
+def test_a_vae_with_another_prior_on_more_draws_is_trained_sampled_and_evaluated() -> None:
+    options = [
+        "--prior",
+        "vamp",
+        "--components",
+        "5",
+        "--k",
+        "3",
+        "--optimizer",
+        "muon",
+        "--decay-steps",
+        "4",
+    ]
+    succeed("train", "vae", *SMALL, *options)
+    succeed("sample", "runs/vae", "--n", "4")
+    assert "log p" in succeed("evaluate", "runs/vae", "--k", "2", "--limit", "5")
+
+
+def test_options_of_train_that_do_not_go_together_are_refused() -> None:
+    assert "has none" in refused("train", "vae", *SMALL, "--k", "3", "--beta", "2")
+    assert "labels" in refused("train", "vae", *SMALL, "--prior", "vamp", "--conditional")
+
+
+def test_a_run_made_before_an_option_was_there_is_loaded() -> None:
+    succeed("train", "vae", *SMALL)
+    path = Path("runs/vae/config.json")
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({key: value for key, value in config.items() if key not in runs.NEWER}))
+    succeed("sample", "runs/vae", "--n", "4")
 
 
 def test_a_gan_is_trained_and_its_run_says_what_came_out() -> None:
