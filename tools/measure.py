@@ -505,14 +505,14 @@ def elbo_gaps(seed: int) -> Measured:
 
 @claim(
     "The checks of the exercises",
-    "A wrong answer to an exercise is called wrong. Every solution is changed in every small mechanical way: "
-    "another operator, constant, function or parameter, a call or keyword left out, operands or arguments "
-    "swapped. Mutants that are right all the same are listed with the reason, and not counted.",
+    "The check of an exercise calls wrong what a small mechanical change makes of the solution: another "
+    "operator, constant, function or parameter, a call or keyword left out, operands or arguments swapped. "
+    "Mutants that are right all the same are listed with the reason, and not counted.",
     "the exercises of all chapters",
-    exercises=Asked("exercises", "exercises"),
-    mutants=Asked("mutants of their solutions", "mutants"),
-    equivalent=Asked("of them right, though written otherwise", "mutants"),
-    rejected=Asked("of the others rejected by the check", SHARE, at_least(0.98)),
+    exercises=Asked("how many exercises there are", "exercises"),
+    mutants=Asked("how many mutants their solutions have", "mutants"),
+    equivalent=Asked("how many of those are right, though written otherwise", "mutants"),
+    rejected=Asked("which share of the others the check rejects", SHARE, at_least(0.98)),
 )
 def exercise_mutants(seed: int) -> Measured:
     ids = mutants.exercises([])
