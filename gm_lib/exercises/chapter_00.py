@@ -728,7 +728,10 @@ def _from_zeros(answer: Any) -> str:
         count == 10,
         f"you predicted {count:,}, and it is 10. Counter to intuition: {reasons.get(count, other)}",
     )
-    return "Only the last biases move, and learn how frequent each digit is. So weights begin at random."
+    return (
+        "Only the last biases move, and learn how frequent each digit is. So weights do not begin at 0; they "
+        "begin at random, since equal hidden numbers would stay equal."
+    )
 
 
 # 0.6
@@ -1017,7 +1020,8 @@ _BETWEEN: dict[tuple[int, Any], str] = {
     (6, 18): "between six stamps there are five strides, and then kernel and padding count",
     (8, 2): "that is the variance along the coordinate axes",
     (8, 1): "that is the smallest",
-    (8, 4): "a direction has length 1: (1, 1)/√2",
+    (8, 4): "that is the sum of both variances",
+    (8, 6): "a direction has length 1: (1, 1)/√2",
     (8, math.sqrt(3)): "that is the standard deviation",
     (8, 9): "the eigenvalue is the variance: no square",
 }

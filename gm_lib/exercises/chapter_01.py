@@ -38,8 +38,8 @@ def _kinds_left(value: Any) -> float:
         "What becomes of a kind that does not occur among the 100 draws of one generation?",
         "A share of 1/16 counted in 100 draws is off by a few percentage points. Does the next generation "
         "know what the share once was, or does it start from the wrong one?",
-        "The shares wander at random, and one that meets zero stays there. In 100 generations of 100 draws "
-        "each they wander as far as they can. Is that nearer to 16 kinds or to one?",
+        "The shares wander at random, and one that meets zero stays there. There are as many generations "
+        "as draws: far enough for most kinds to meet zero. Is one left in every chain, or a little more?",
     ),
 )
 def _own_draws(answer: Any) -> str:
@@ -153,8 +153,8 @@ def _halving_bits(answer: Any) -> str:
         },
     )
     return (
-        "A table that is right may have any number of kinds and cost less than two bits. Where it is "
-        "wrong, it costs about K/2, and log₂ K would do."
+        "A table that is right may have any number of kinds and cost less than two bits. Where all kinds "
+        "are alike, it costs about K/2, and log₂ K would do."
     )
 
 

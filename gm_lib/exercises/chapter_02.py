@@ -661,7 +661,7 @@ def _smooth_bits(answer: Any) -> str:
             ),
             "these bins are 1/(levels - 1) wide, so the last one still reaches beyond 1. There are `levels` "
             "bins, not one less.": _from_level(lambda k, u, levels: (k + u) / (levels - 1)),
-            "values beyond 1 are held at 1 now. The bins still overlap or leave gaps: each level needs its "
+            "values beyond 1 are held at 1 now. The bins still leave gaps: each level needs one of its "
             "own.": _bits(lambda x, u, levels: (x + u / levels).clamp(max=1 - 1e-6)),
             "values are now wrapped round: white becomes black. Each level needs its own bin.": _bits(
                 lambda x, u, levels: (x + u / levels).remainder(1)
@@ -734,7 +734,7 @@ def _distance(value: Any) -> float:
         "a - b is from N(0, 2I), so its length is √2 times that of a draw: mean and standard deviation of "
         "the latter stand in the table above. Now take the smallest of half a million such lengths.",
         "A typical pair is √(2·784) apart, with a standard deviation of 1. In half a million normal numbers "
-        "the smallest lies about 4.8 standard deviations below the mean.",
+        "the smallest lies about 4.7 standard deviations below the mean.",
     ),
 )
 def _closest(answer: Any) -> str:

@@ -551,8 +551,8 @@ def _share_named_rightly(answer: Any) -> str:
         "add up, but so does their noise, like √d.",
     )
     return (
-        "What no single pixel shows, all of them together show clearly. So a discriminator of images nearly "
-        "always finds something."
+        "What one pixel hardly shows, all of them together show clearly, to a discriminator that knows both "
+        "densities. A difference too small to see can be plain to it."
     )
 
 

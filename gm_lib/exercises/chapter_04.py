@@ -458,7 +458,7 @@ def _less_biased(answer: Any) -> str:
             f"with the log-weights {lonely} for one of two images",
             "what you take out is not the largest of them, and the exponential of the rest overflows.",
         )
-    return "Another thing that the ESS is good for: it knows the bias of a logarithm."
+    return "Where it is small, the bias of a logarithm can be told from the ESS. A large one it does not see."
 
 
 def _expect_stable(
@@ -754,7 +754,7 @@ def _quieter(answer: Any) -> str:
         rtol=1e-5,
         atol=1e-5,
     )
-    return "Now the mean moves, by just what the control's draws missed: 1 - ρ² of the variance is left."
+    return "Now the mean moves, by the slope times what the control's draws missed."
 
 
 def _one_per_draw(result: Any) -> Tensor:

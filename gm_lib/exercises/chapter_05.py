@@ -360,7 +360,7 @@ def _best_q(answer: Any) -> str:
     )
     return (
         "T = 1 gives the posterior, and EM. As T goes to zero each x goes to its most probable z, as in "
-        "k-means; as it grows, x is forgotten."
+        "k-means, though by weights and widths too; as it grows, x is forgotten."
     )
 
 
@@ -521,8 +521,8 @@ def _same_start(answer: Any) -> str:
         "the M-step gives both the mean of all points, and then they are the same again."
     )
     for guess, thought in (
-        (50.0, "This is where most points are, but nothing draws the heavier component there"),
-        (10.0, "This is one of the places where points are, but nothing draws the component there"),
+        (50.0, "This is where most points are, but in 40 steps nothing has parted the two"),
+        (10.0, "This is one of the places where points are, but in 40 steps nothing has parted the two"),
         (14.0, "This weighs the places with 0.9 and 0.1, but those are the components' weights"),
         (46.0, "This weighs the places with 0.1 and 0.9, but those are the components' weights"),
         (30.0, "This is halfway between the places, but there are more points around 50"),
@@ -533,7 +533,8 @@ def _same_start(answer: Any) -> str:
     expect(abs(mean - outcome) < 2.001, f"the mean comes to {outcome:.1f}. {why}")
     return (
         "The weights stay 0.9 and 0.1, too. The likelihood has no slope there, so EM stands still, on a "
-        "point that is no maximum. Only the start can make components different."
+        "point that is no maximum: the least difference grows. After some hundreds of steps rounding has "
+        "parted the two. A start with different components spares you the wait."
     )
 
 

@@ -388,7 +388,7 @@ def _unchanged(answer: Any) -> str:
         expect(change < 1e-3 if stays else change > 0.05, _ANOTHER_EXPERIMENT)
         expect(stays or name not in chosen, f"{name!r} does not stay, but changes by {change:.0%}: {why}")
         expect(not stays or name in chosen, f"{name!r} stays too: {why}")
-    return "Training cannot tell these autoencoders apart: the error is the same for all of them."
+    return "The loss cannot tell these autoencoders apart: the error is the same for all of them."
 
 
 _ANOTHER_EXPERIMENT = (

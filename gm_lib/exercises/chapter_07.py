@@ -394,8 +394,8 @@ def _mistaken_gaps(precision: Tensor) -> dict[str, Tensor]:
     "7.3",
     "Find the bug: a lower bound that lies above",
     hints=(
-        "A weight is p(x, z) / q(z). Its mean is p(x) when z is drawn from the very q in the denominator, "
-        "and only then. Find the two lines in which q occurs.",
+        "A weight is p(x, z) / q(z). Its mean is sure to be p(x) when z is drawn from the very q in the "
+        "denominator. Find the two lines in which q occurs.",
         "log_var is log σ². One of the two lines needs σ, and so does the other. Compare what they have.",
         "Normal(mean, scale) wants σ. Print what the noise is multiplied by, and what Normal is given.",
     ),

@@ -730,9 +730,9 @@ def _slope_with_rsample(answer: Any) -> str:
     off = f"The experiment gives {slope:.4g}."
     if abs(prediction - 3) <= 0.1:
         raise Wrong(
-            f"3 is what sample gives, where z stays when θ moves, and what the cost's own path would give if "
-            f"the cost were not detached. {off} With rsample z moves along with θ, and log q(z) depends on "
-            "z - θ alone."
+            f"3 is what sample gives, where z stays when θ moves, and what the cost itself would give if it "
+            f"stood in the loss beside the surrogate. {off} With rsample z moves along with θ, and log q(z) "
+            "depends on z - θ alone."
         )
     if abs(prediction - 6) <= 0.1:
         raise Wrong(

@@ -60,8 +60,8 @@ def _grey_and_tossed(answer: Any) -> str:
         )
     return (
         "The cross-entropy is linear in x, so for a fixed output of the decoder both agree on average. That "
-        "is why grey pixels train at all. Results do not become comparable by it: an encoder that sees the "
-        "grey image knows more than a toss tells."
+        "is why grey pixels train at all. Results do not become comparable by it: an encoder that is shown "
+        "the grey image does not see the toss that it is charged for. Its number is another, looser bound."
     )
 
 
@@ -155,8 +155,9 @@ def _best_code(answer: Any) -> str:
         },
     )
     return (
-        "A dimension is used as far as c, what an error in it costs, exceeds the weight. With the weight 784 "
-        "even c = 50 leaves μ at 6 % of m and σ at 0.97: nearly the prior. That is posterior collapse."
+        "A dimension is used in the share c / (c + weight), c being what an error in it costs. With the "
+        "weight 784 even c = 50 leaves μ at 6 % of m and σ at 0.97: for m near 1 nearly the prior. That is "
+        "what posterior collapse looks like."
     )
 
 
@@ -521,7 +522,7 @@ def _count(mask: Mask) -> Callable[..., int]:
     "9.6",
     "Active dimensions",
     hints=(
-        "E[z_j | x] is the mean of q(z | x) in dimension j. Which of your two arguments is that?",
+        "E[z_j | x] is the mean of q(z | x) in dimension j. Which of mu and log_var is that?",
         "Var_x is the variance over the images: over the rows of mu, one number for each dimension.",
         "(mu.var(0) > threshold).sum()",
     ),

@@ -131,8 +131,8 @@ def _smoothed_labels(answer: Any) -> str:
             + why,
         )
     return (
-        "D* is squeezed between the two labels, beta + (alpha - beta)·p/(p + p_G): its logit is no longer "
-        "the log-ratio, and no sample gets a logit above log(alpha / (1 - alpha))."
+        "The best D is squeezed between the two labels, beta + (alpha - beta)·p/(p + p_G): its logit is no "
+        "longer the log-ratio, and with alpha below 1 no sample gets one above log(alpha / (1 - alpha))."
     )
 
 
@@ -370,8 +370,9 @@ def _variety(answer: Any) -> str:
         )
         expect_close(found, wanted, name="q for tau = 0.001")
     return (
-        "As tau goes to 0 one outcome is left; as it grows q becomes even. Neither is the data: a bonus for "
-        "variety does not know what is real."
+        "As tau goes to 0 only the outcomes with the largest D are left; as it grows q becomes even. Against "
+        "D = ½ it is even for every tau: the data are no longer an answer, unless they are even too. A bonus "
+        "for variety does not know what is real."
     )
 
 

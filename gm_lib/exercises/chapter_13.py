@@ -118,7 +118,7 @@ def _share_left(answer: Any) -> str:
         },
     )
     return (
-        "Half of the gradient is gone where σ(t) = ε. A constant ten times smaller moves that by only "
+        "Half of the gradient is gone where σ(t) = ε. Ten times smaller, a small ε moves that by only "
         f"log 10 = {math.log(10):.1f}: softplus has no such place."
     )
 
@@ -523,8 +523,9 @@ def _one_kind(answer: Any) -> str:
         "right need only say the opposite.",
     )
     return (
-        "In a batch of one kind batch norm hides all that the batch has in common. Behind a convolution, "
-        "where images of one kind differ in more than their mean, the other differences stay."
+        "In a batch of one kind batch norm hides the mean and the scale that the batch has in common, "
+        "channel by channel. Behind a convolution, where the two kinds differ in more than these, the rest "
+        "stays."
     )
 
 
@@ -564,7 +565,7 @@ def _learned(player: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
         "The weights are averaged as they should be. What else does an image depend on in evaluation mode?",
         "Batch norm has running statistics. They are not among parameters(): the copy keeps those that it "
         "was made with.",
-        "state_dict() holds them, and buffers() holds nothing else. Average them as well, or copy the "
+        "state_dict() holds them, and so does buffers(). Average them as well, or copy the "
         "latest; only num_batches_tracked, a whole number, cannot be averaged.",
     ),
 )

@@ -300,7 +300,7 @@ def experiment(start=20.0, steps=40):
 RIGHT["5.4"] = [(38, experiment), (np.float64(37.5), experiment), (torch.tensor([40.0]), experiment)]
 WRONG["5.4"] = [
     ((50, experiment), "where most points are"),
-    ((10, experiment), "nothing draws the component there"),
+    ((10, experiment), "in 40 steps nothing has parted the two"),
     ((14, experiment), "with 0.9 and 0.1"),
     ((46, experiment), "with 0.1 and 0.9"),
     ((30, experiment), "halfway"),
