@@ -423,7 +423,10 @@ def experiment(draw=lambda q: q.rsample()):
 
 RIGHT["8.8"] = [(0, experiment()), (np.float32(0.05), experiment()), [torch.tensor(-0.05), experiment()]]
 WRONG["8.8"] = [
-    ((3.0, experiment()), "3 is what sample gives, where z stays when θ moves, and what the cost itself would give"),
+    (
+        (3.0, experiment()),
+        "3 is what sample gives, where z stays when θ moves, and what the cost itself would give",
+    ),
     ((6, experiment()), "you added the two ways"),
     ((-3.0, experiment()), "you predicted -3. The experiment gives"),
     ((0.2, experiment()), "what is left of θ"),
