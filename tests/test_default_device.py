@@ -71,6 +71,6 @@ def test_samples_are_measured_on_the_cpu():
 @pytest.mark.usefixtures("elsewhere")
 def test_an_exercise_is_checked_on_the_cpu():
     def kl(p, q):
-        return torch.distributions.kl_divergence(*map(torch.distributions.Categorical, (p, q)))
+        return torch.where(p > 0, p * (p.log() - q.log()), torch.zeros(len(p))).sum()
 
     assert grade("3.3", kl).outcome == "right", grade("3.3", kl).message
