@@ -17,6 +17,8 @@ from gm_lib.gan import GAN, DCGANGenerator
 from gm_lib.gan import digit_gan as untrained_gan
 from gm_lib.system.choose import choose
 from gm_lib.training import load_weights
+from gm_lib.vae import VAE
+from gm_lib.vae import digit_vae as untrained_vae
 
 WEIGHTS = Path(__file__).with_name("weights")
 Model = TypeVar("Model", bound=nn.Module)
@@ -59,6 +61,21 @@ def digit_gan_midway(*, labels: bool = False) -> GAN:
         _put(name, nn.ModuleDict({"generator": model.generator, "discriminator": model.discriminator}))
     model.averaged.load_state_dict(model.generator.state_dict())
     return model
+
+
+def digit_vae(*, plane: bool = False) -> VAE:
+    """Return a VAE of digits trained on MNIST for longer than a chapter can, on binarized images.
+
+    It has 50 latent dimensions, the network of Burda et al. 2016, trained on the importance-weighted bound
+    of five draws; with ``plane`` it is a smaller one with two dimensions, trained on the ELBO, whose codes
+    fill a plane. Their cards, ``digit_vae`` and ``digit_vae_plane``, have the bounds of their likelihoods.
+
+    On the CPU, in evaluation mode, without gradients for its weights. Raises what :func:`digit_classifier`
+    raises.
+    """
+    name = "digit_vae_plane" if plane else "digit_vae"
+    with torch.device("cpu"):
+        return _load(name, untrained_vae(**card(name)["config"]))
 
 
 def card(name: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import copy
 import hashlib
 import json
 import platform
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -26,9 +27,11 @@ from torch import Generator, Tensor, nn
 
 from gm_lib import pretrained
 from gm_lib.classifier import DigitClassifier, read_digits
-from gm_lib.data import Batch, Batches, ImageData, Split, images
+from gm_lib.cli.main import main as gm_lib
+from gm_lib.cli.runs import load
+from gm_lib.data import Batch, Batches, ImageData, Split, binarize, images
 from gm_lib.distributions.estimates import estimate
-from gm_lib.evaluation import judge_digits
+from gm_lib.evaluation import judge_digits, log_likelihood
 from gm_lib.gan import GAN
 from gm_lib.gan import digit_gan as dcgan
 from gm_lib.networks import count_parameters
@@ -36,6 +39,7 @@ from gm_lib.pretrained import WEIGHTS
 from gm_lib.runtime import forked_rng
 from gm_lib.system.files import replace_file
 from gm_lib.training import History, fit
+from gm_lib.vae import VAE
 
 
 class Made(NamedTuple):
@@ -152,6 +156,53 @@ def midway(name: str, seed: int, run: Path | None) -> Made:
     return Made(players.half(), facts)
 
 
+# The VAEs: the options of `python -m gm_lib train vae` that make them, with the steps.
+VAES: dict[str, str] = {
+    "digit_vae": (
+        "--hidden 200 --hidden 200 --latent-dim 50 --activation tanh --k 5 "
+        "--gradient 'doubly reparameterized' --steps 70200 --decay-steps 70200"
+    ),
+    "digit_vae_plane": "--hidden 160 --hidden 80 --latent-dim 2 --steps 46800 --decay-steps 46800",
+}
+VAE_RECIPE = "--optimizer muon --batch-size 256 --average 0.999 --final --device cpu"
+SCORED, SCORED_DRAWS = 2000, 200  # of the test images, and importance weights for each
+
+
+def vae_by_command(options: str, seed: int, out: Path) -> VAE:
+    """Train a VAE by the command line with these ``options`` in ``out``, or go on with what is there."""
+    command = shlex.split(f"train vae {options} {VAE_RECIPE} --seed {seed}")
+    if gm_lib([*command, "--out", str(out)], standalone_mode=False):  # a status: it was stopped
+        raise KeyboardInterrupt
+    model: VAE = load(out, "cpu")[0]
+    return model
+
+
+def vae(name: str, seed: int, run: Path | None) -> Made:
+    """Train a VAE on all that is not for testing, and keep its averaged weights in half precision."""
+    options = VAES[name]
+    out = run or Path("runs") / "pretrained" / f"{name}-{seed}"
+    model = vae_by_command(options, seed, out)
+    kept = copy.deepcopy(model).half()
+    model.load_state_dict({key: value.float() for key, value in kept.state_dict().items()})
+    with forked_rng(seed):
+        test = binarize(images("mnist", fallback=False).test.x[:SCORED])
+    bound = log_likelihood(model, test, k=SCORED_DRAWS, seed=seed)
+    facts = {
+        "data": "MNIST's 60,000 digits that are not for testing, binarized anew in each batch. Settings were "
+        "chosen on validation images; the test images were looked at once.",
+        "config": model.config,
+        "stages": [{"lr": model.lr, "steps": model.decay_steps}],
+        "trained_by": f"python -m gm_lib train vae {options} {VAE_RECIPE} --seed {seed}",
+        "negative_bound": {
+            "nats": -bound.mean,
+            "standard_error": bound.standard_error,
+            "importance_weights": SCORED_DRAWS,
+            "test_images": SCORED,
+        },
+    }
+    return Made(kept, facts)
+
+
 def train(model: nn.Module, batches: Iterable[Any], *, steps: int, seed: int, **options: Any) -> History:
     """Train to the end; a run that is stopped counts for nothing, so Ctrl-C raises ``KeyboardInterrupt``."""
     history = fit(model, batches, steps=steps, seed=seed, **options)
@@ -194,6 +245,7 @@ MAKERS: dict[str, Callable[[int, Path | None], Made]] = {
     "digit_classifier": digit_classifier,
     "digit_gan": digit_gan,
     **{name: partial(midway, name) for name in MIDWAY_CONFIGS},
+    **{name: partial(vae, name) for name in VAES},
 }
 
 
@@ -212,7 +264,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         model, facts = MAKERS[chosen.name](chosen.seed, chosen.run)
     except KeyboardInterrupt:
-        print("\nInterrupted; no weights were written. With --run a GAN goes on from there.", file=sys.stderr)
+        print(
+            "\nInterrupted; no weights were written. A GAN with --run, and a VAE, go on from there.",
+            file=sys.stderr,
+        )
         return 130
     except OSError as error:
         print(error, file=sys.stderr)

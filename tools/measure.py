@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import ast
 import datetime
-import functools
 import hashlib
 import inspect
 import json
@@ -23,7 +22,6 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,14 +32,31 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
+import claims_blur  # noqa: F401
+import claims_codes  # noqa: F401
+import claims_collapse  # noqa: F401
+import claims_published  # noqa: F401
 import execution_cache
 import first_models
 import make_pretrained
 import make_results_page
 import mutants
+from claims import (
+    CLAIMS,
+    QUICK_SAMPLES,
+    Asked,
+    Claim,
+    Measured,
+    at_least,
+    at_most,
+    claim,
+    frechet_of_samples,
+    mnist,
+    samples_of_quick_gan,
+)
 from gm_lib import pretrained
 from gm_lib.classifier import read_digits
-from gm_lib.data import Batches, ImageData, binarize, images
+from gm_lib.data import Batches, binarize
 from gm_lib.distributions.counting import PixelCounts
 from gm_lib.evaluation import (
     annealed_log_likelihood,
@@ -55,55 +70,10 @@ from gm_lib.runtime import device, forked_rng
 from gm_lib.system.files import replace_file
 from gm_lib.vae import VAE, digit_autoencoder, digit_vae, iwae_bound, refine
 from make_pretrained import train
-from records import FOLDER, ROOT, SHARE, Limit, Quantity, Record, as_json, rounded, summary
+from records import FOLDER, ROOT, SHARE, Quantity, Record, as_json, rounded, summary
 
-Measured = dict[str, float]
 PACKAGES = ("torch", "numpy", "gm_lib")
 SEEDS = (0, 1, 2)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A quantity that a claim is about: what it is, its unit, and what its values should keep."""
-
-    what: str
-    unit: str
-    gate: Limit | None = None
-    aim: Limit | None = None
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What is claimed of which data, and the function that measures it: from a seed to values by name."""
-
-    title: str
-    claim: str
-    data: str
-    quantities: dict[str, Asked]
-    measure: Callable[[int], Measured]
-
-
-CLAIMS: dict[str, Claim] = {}
-
-
-def claim(
-    title: str, claim: str, data: str, **quantities: Asked
-) -> Callable[[Callable[[int], Measured]], Callable[[int], Measured]]:
-    """Enter the decorated function among the claims, under its own name."""
-
-    def enter(measure: Callable[[int], Measured]) -> Callable[[int], Measured]:
-        CLAIMS[measure.__name__] = Claim(title, claim, data, quantities, measure)
-        return measure
-
-    return enter
-
-
-def at_most(bound: float) -> Limit:
-    return Limit("at_most", bound)
-
-
-def at_least(bound: float) -> Limit:
-    return Limit("at_least", bound)
 
 
 # --- the claims
@@ -540,34 +510,6 @@ def negative_bound_of(model: VAE, x: Tensor, q: Normal, k: int, seed: int) -> fl
         draws = (q.sample() for _ in range(k))
         log_w = torch.stack([model.log_joint(z, x) - q.log_prob(z).sum(-1) for z in draws])
     return -iwae_bound(log_w.double()).mean().item()
-
-
-QUICK_SAMPLES = 5000
-
-
-def frechet_of_samples(model: VAE, seed: int) -> float:
-    """Return the Fréchet distance of samples, means of p(x | z) as z is drawn, to validation images."""
-    generator = torch.Generator(device()).manual_seed(seed)
-    samples = model.sample(QUICK_SAMPLES, generator=generator).cpu()
-    return judge_digits(samples, mnist().valid.x, seed=seed).frechet
-
-
-def samples_of_quick_gan(seed: int, asked: Tensor | None = None) -> Tensor:
-    """Train ``digit_gan``, with labels if digits are ``asked`` for, for the quick profile; draw samples."""
-    data, where = mnist(), device()
-    with forked_rng(seed):
-        model = digit_gan(num_classes=0 if asked is None else 10)
-    batches = Batches(data.train.x, data.train.y, batch_size=64, seed=seed, device=where)
-    train(model, batches, steps=1200, seed=seed)
-    generator = torch.Generator(where).manual_seed(seed)
-    y = None if asked is None else asked.to(where)
-    return model.sample(QUICK_SAMPLES, y, generator=generator).cpu()
-
-
-@functools.cache
-def mnist() -> ImageData:
-    """Return MNIST, read once."""
-    return images("mnist", fallback=False)
 
 
 # --- measuring

@@ -14,10 +14,25 @@ if TYPE_CHECKING:
     import torch
 
 # Which function builds a run's model again, by the name in its config.json.
-MODELS = {"vae": "gm_lib.vae:digit_vae", "gan": "gm_lib.gan:digit_gan"}
+MODELS = {
+    "vae": "gm_lib.vae:digit_vae",
+    "gan": "gm_lib.gan:digit_gan",
+    "hierarchical_vae": "gm_lib.vae:digit_hierarchical_vae",
+}
 NUM_CLASSES = 10
 # Settings of digit_vae that older runs lack: they were trained with the defaults.
-NEWER = {"activation", "prior", "components", "free_bits", "k", "gradient", "optimizer", "decay_steps"}
+NEWER = {
+    "architecture",
+    "sigma",
+    "activation",
+    "prior",
+    "components",
+    "free_bits",
+    "k",
+    "gradient",
+    "optimizer",
+    "decay_steps",
+}
 
 
 def need(*packages: str) -> None:

@@ -1,6 +1,7 @@
 """The commands ``train vae`` and ``train gan``."""
 
 import contextlib
+import inspect
 import shlex
 import sys
 from collections.abc import Callable
@@ -17,7 +18,14 @@ if TYPE_CHECKING:
     from gm_lib.data import ImageData
     from gm_lib.training import History
 
-LIKELIHOODS = ("bernoulli", "gaussian", "discretized_logistic", "categorical")
+LIKELIHOODS = ("bernoulli", "gaussian", "pixel_gaussian", "discretized_logistic", "categorical")
+# What --architecture offers: the function that builds the model, a key of runs.MODELS, and its argument.
+ARCHITECTURES = {
+    "mlp": ("vae", "mlp"),
+    "conv": ("vae", "conv"),
+    "hierarchical": ("hierarchical_vae", "mlp"),
+    "hierarchical-conv": ("hierarchical_vae", "conv"),
+}
 ACTIVATIONS = ("relu", "tanh")
 PRIORS = ("normal", "mixture", "vamp")
 GRADIENTS = ("plain", "doubly reparameterized")
@@ -33,6 +41,9 @@ def training_options(
     options = [
         click.option(
             "--data", type=OneOf("data set", DATA), default="mnist", help="The images to learn from."
+        ),
+        click.option(
+            "--final", is_flag=True, help="Learn from the validation images too: nothing is left to choose."
         ),
         click.option("--steps", type=POSITIVE, help=f"Updates, earlier ones included.  [default: {steps}]"),
         click.option("--batch-size", type=POSITIVE, default=batch_size, help="Images per update."),
@@ -89,12 +100,31 @@ def train() -> None:
 
 
 @train.command("vae")
-@click.option("--latent-dim", type=POSITIVE, default=20, help="Dimensions of z.")
 @click.option(
-    "--hidden", type=POSITIVE, default=(400,), multiple=True, help="Units of a layer; repeat for more."
+    "--architecture",
+    type=OneOf("architecture", tuple(ARCHITECTURES)),
+    default="mlp",
+    help="Linear layers or convolutions; one z, or a hierarchy of them.",
+)
+@click.option("--levels", type=POSITIVE, default=3, help="Levels of a hierarchy.")
+@click.option(
+    "--latent-dim", type=POSITIVE, default=20, help="Dimensions of z; in a hierarchy, of each level."
+)
+@click.option(
+    "--hidden",
+    type=POSITIVE,
+    multiple=True,
+    help="Units of a layer; repeat for more. Channels of convolutions.  [default: 400; channels: 32, or 48 "
+    "in a hierarchy]",
 )
 @click.option("--conditional", is_flag=True, help="Give encoder and decoder the label: p(x | z, y).")
 @click.option("--likelihood", type=OneOf("likelihood", LIKELIHOODS), default="bernoulli", help="p(x | z).")
+@click.option(
+    "--sigma",
+    type=Finite(min=0, min_open=True),
+    default=None,
+    help="Fixes the gaussian's scale, which is learned otherwise.",
+)
 @click.option("--activation", type=OneOf("activation", ACTIVATIONS), default="relu", help="Between layers.")
 @click.option(
     "--prior", type=OneOf("prior", PRIORS), default="normal", help="p(z); all but normal are learned."
@@ -102,7 +132,10 @@ def train() -> None:
 @click.option("--components", type=POSITIVE, default=100, help="Gaussians of a mixture or vamp prior.")
 @click.option("--beta", type=Finite(min=0), default=1.0, help="Weight of the KL in the loss; 1 is the ELBO.")
 @click.option(
-    "--free-bits", type=Finite(min=0), default=0.0, help="Nats of KL in each dimension that are free."
+    "--free-bits",
+    type=Finite(min=0),
+    default=0.0,
+    help="Nats of KL in each dimension (or level) that are free.",
 )
 @click.option(
     "--k", type=POSITIVE, default=1, help="Draws of z in the importance-weighted bound; 1 is the ELBO."
@@ -119,11 +152,22 @@ def train() -> None:
 )
 @average_option("weights, which are evaluated and saved, follow", 0.998)
 @training_options(steps="4000, on a GPU 20000", batch_size=128, learning_rate=2e-3, out="runs/vae")
-def train_vae(*, data: str, seed: int, steps: int | None, average: float, **options: Any) -> None:
+def train_vae(
+    *,
+    architecture: str,
+    hidden: tuple[int, ...],
+    data: str,
+    seed: int,
+    steps: int | None,
+    average: float,
+    final: bool,
+    **options: Any,
+) -> None:
     """Train a variational autoencoder on handwritten digits.
 
-    With the Bernoulli likelihood every batch is binarized anew; the others learn the grey values. Without
-    MNIST and without a network, scikit-learn's small digits take its place, and a line says so.
+    With the Bernoulli likelihood every batch is binarized anew; the others learn the grey values. A hierarchy
+    has several levels of z, each drawn given those above; those of convolutions are maps. Without MNIST and
+    without a network, scikit-learn's small digits take its place, and a line says so.
 
     \b
     Examples:
@@ -131,12 +175,16 @@ def train_vae(*, data: str, seed: int, steps: int | None, average: float, **opti
       python -m gm_lib train vae --conditional --out runs/by-digit
       python -m gm_lib train vae --hidden 500 --hidden 300 --latent-dim 50 --steps 50000
       python -m gm_lib train vae --k 5 --optimizer muon --steps 20000 --decay-steps 20000
+      python -m gm_lib train vae --architecture hierarchical --optimizer muon --batch-size 512
     """
     from gm_lib import runtime
     from gm_lib.data import images
     from gm_lib.evaluation import negative_elbo
 
     _one_process_speaks()
+    kind, options["architecture"] = ARCHITECTURES[architecture]
+    options["hidden"] = _hidden(architecture, hidden)
+    _refuse_what_no_argument_takes(kind, architecture)
     sets = images(data)
 
     def validate(model: Any) -> dict[str, float]:
@@ -146,7 +194,15 @@ def train_vae(*, data: str, seed: int, steps: int | None, average: float, **opti
     steps = steps or runtime.budget(quick=4_000, full=20_000)
     binary = options["likelihood"] == "bernoulli"
     history = _train(
-        "vae", sets, seed, steps, binarize=binary, evaluate=validate, averaging=average, **options
+        kind,
+        sets,
+        seed,
+        steps,
+        final=final,
+        binarize=binary,
+        evaluate=None if final else validate,
+        averaging=average,
+        **options,
     )
     _say_what_came_out(options["out"], f"loss {history.final('loss'):.1f} nats per image", history)
 
@@ -190,6 +246,7 @@ def _train(
     seed: int,
     steps: int,
     *,
+    final: bool,
     batch_size: int,
     learning_rate: float,
     conditional: bool,
@@ -204,6 +261,8 @@ def _train(
     **model_options: Any,
 ) -> "History":
     """Train a new model of the ``kind``, or go on with the run in ``out``; leave if it is interrupted."""
+    import torch
+
     from gm_lib import runtime
     from gm_lib.cli.logs import RunLog
     from gm_lib.data import Batches
@@ -214,11 +273,12 @@ def _train(
     if tensorboard:
         need("tensorboard")
     where = runtime.device(device)
+    build = builder(kind)
+    model_options |= {"num_classes": NUM_CLASSES if conditional else 0, "lr": learning_rate}
     with runtime.forked_rng(seed):
-        model = builder(kind)(
-            **model_options, num_classes=NUM_CLASSES if conditional else 0, lr=learning_rate
-        )
-    x, y = sets.train.x, sets.train.y
+        model = build(**{name: model_options[name] for name in inspect.signature(build).parameters})
+    learned = [sets.train, sets.valid] if final else [sets.train]
+    x, y = (torch.cat([getattr(part, name) for part in learned]) for name in ("x", "y"))
     batches = Batches(x, y, batch_size=batch_size, seed=seed, device=where, dynamic_binarization=binarize)
     watched = sys.stderr.isatty()
     samples = partial(draw, model, 100, None, seed)
@@ -245,13 +305,42 @@ def _train(
             resume=resume,
             progress=watched,
             on_record=log,
-            settings={"model": kind, "data": sets.name, "batch_size": batch_size, **model.config},
+            settings={
+                "model": kind,
+                "data": sets.name,
+                "batch_size": batch_size,
+                **({"final": True} if final else {}),
+                **model.config,
+            },
         )
     if history.interrupted:
         click.get_current_context().exit(128 + history.interrupted)  # what a shell expects after a signal
     if parallel.is_main():
         save_images(samples(), out / "samples.png", columns=10)
     return history
+
+
+def _hidden(architecture: str, hidden: tuple[int, ...]) -> int | list[int] | None:
+    """Return --hidden as the model takes it; None is the model's own default."""
+    if len(hidden) < 2:
+        return hidden[0] if hidden else None
+    if architecture != "mlp":
+        raise click.UsageError(f"--architecture {architecture} has one width: give --hidden once.")
+    return list(hidden)
+
+
+def _refuse_what_no_argument_takes(kind: str, architecture: str) -> None:
+    """Raise for an option of the command line that is about another kind of VAE than the one chosen."""
+    context = click.get_current_context()
+    taken, known = (
+        {name for model in models for name in inspect.signature(builder(model)).parameters}
+        for models in ((kind,), {model for model, _ in ARCHITECTURES.values()})
+    )
+    for option in context.command.params:
+        name = "num_classes" if option.name == "conditional" else option.name
+        given = context.get_parameter_source(str(option.name)) is click.core.ParameterSource.COMMANDLINE
+        if given and name in known - taken:
+            raise click.UsageError(f"--architecture {architecture} does not go with {option.opts[0]}.")
 
 
 def _one_process_speaks() -> None:

@@ -20,6 +20,7 @@ from gm_lib.evaluation.likelihood import (
     log_likelihood,
     negative_elbo,
 )
+from gm_lib.evaluation.sharpness import gradient_energy
 
 __all__ = [
     "CONFIDENT",
@@ -37,6 +38,7 @@ __all__ = [
     "copy_test",
     "expected_histogram_kl",
     "frechet_distance",
+    "gradient_energy",
     "judge_digits",
     "kernel_distance",
     "log_likelihood",

@@ -119,4 +119,6 @@ def _log_mean_density(z: Tensor, q: Normal, progress: bool) -> Tensor:
 
 
 def _on_cpu(q: Normal) -> Normal:
+    if not isinstance(q, Normal):
+        raise TypeError(f"the rate is split where q(z | x) is a Normal, not {type(q).__name__}.")
     return Normal(q.mean.cpu().double(), q.stddev.cpu().double())

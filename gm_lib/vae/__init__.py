@@ -1,6 +1,7 @@
 """Variational autoencoders, and the autoencoder that they are named after."""
 
 from gm_lib.vae.autoencoder import Autoencoder, digit_autoencoder
+from gm_lib.vae.autoregressive import AutoregressiveBernoulli
 from gm_lib.vae.bounds import (
     ElboEstimates,
     doubly_reparameterized,
@@ -10,6 +11,9 @@ from gm_lib.vae.bounds import (
     iwae_bound,
     log_importance_weights,
 )
+from gm_lib.vae.code_prior import CodePrior
+from gm_lib.vae.convolutional import ConvDecoder, ConvEncoder
+from gm_lib.vae.hierarchical import HierarchicalVAE, Inferred, digit_hierarchical_vae
 from gm_lib.vae.likelihood_base import Likelihood
 from gm_lib.vae.likelihoods import (
     LIKELIHOODS,
@@ -17,31 +21,47 @@ from gm_lib.vae.likelihoods import (
     Categorical,
     DiscretizedLogistic,
     Gaussian,
+    PixelGaussian,
     likelihood,
 )
 from gm_lib.vae.model import VAE, ElboTerms, digit_vae
 from gm_lib.vae.networks import Decoder, GaussianEncoder
 from gm_lib.vae.priors import MixturePrior, StandardNormal, VampPrior
+from gm_lib.vae.quantizers import FiniteScalarQuantizer, Quantized, VectorQuantizer, perplexity, used
 from gm_lib.vae.refine import refine
+from gm_lib.vae.vector_quantized import VQVAE, digit_vqvae
 
 __all__ = [
     "LIKELIHOODS",
     "VAE",
+    "VQVAE",
     "Autoencoder",
+    "AutoregressiveBernoulli",
     "Bernoulli",
     "Categorical",
+    "CodePrior",
+    "ConvDecoder",
+    "ConvEncoder",
     "Decoder",
     "DiscretizedLogistic",
     "ElboEstimates",
     "ElboTerms",
+    "FiniteScalarQuantizer",
     "Gaussian",
     "GaussianEncoder",
+    "HierarchicalVAE",
+    "Inferred",
     "Likelihood",
     "MixturePrior",
+    "PixelGaussian",
+    "Quantized",
     "StandardNormal",
     "VampPrior",
+    "VectorQuantizer",
     "digit_autoencoder",
+    "digit_hierarchical_vae",
     "digit_vae",
+    "digit_vqvae",
     "doubly_reparameterized",
     "elbo",
     "elbo_estimates",
@@ -49,5 +69,7 @@ __all__ = [
     "iwae_bound",
     "likelihood",
     "log_importance_weights",
+    "perplexity",
     "refine",
+    "used",
 ]

@@ -1,4 +1,4 @@
-"""The likelihoods: Bernoulli, Gaussian, and two for grey levels. ``likelihood_base`` says what they share."""
+"""Bernoulli, two Gaussians, and two for grey levels. ``gm_lib.vae.likelihood_base`` says what they share."""
 
 from __future__ import annotations
 
@@ -47,14 +47,25 @@ class Bernoulli(Likelihood):
 
 
 class Gaussian(Likelihood):
-    """Real values with one learned standard deviation for all. ``params`` are the means.
+    """Real values with one standard deviation for all, learned or given as ``sigma``. ``params``: the means.
 
-    log p is a density: in nats, but not comparable with the nats of the discrete likelihoods.
+    log p is a density: in nats, but not comparable with the nats of the discrete likelihoods. With a fixed σ
+    it is -(squared error) / 2σ² and a constant: σ² weighs the KL as β would. Learned, it is the maximum
+    likelihood σ, the root mean squared error per value; Rybkin et al. 2021.
+
+    Raises ``ValueError`` for a ``sigma`` that is no positive finite number.
     """
 
-    def __init__(self, event_shape: Sequence[int]):
+    def __init__(self, event_shape: Sequence[int], sigma: float | None = None):
         super().__init__(event_shape)
-        self.log_scale = nn.Parameter(torch.zeros(()))
+        if sigma is not None and not 0 < sigma < math.inf:
+            raise ValueError(f"sigma is a standard deviation, finite and above 0, not {sigma}.")
+        log_scale = torch.tensor(0.0 if sigma is None else math.log(sigma))
+        self.log_scale: Tensor
+        if sigma is None:
+            self.log_scale = nn.Parameter(log_scale)
+        else:
+            self.register_buffer("log_scale", log_scale)
 
     def _log_prob_of_values(self, x: Tensor, params: Tensor) -> Tensor:
         (mean,) = params
@@ -69,9 +80,48 @@ class Gaussian(Likelihood):
         return self._split(params)[0]
 
     def sample(self, params: Tensor, generator: Generator | None = None) -> Tensor:
-        """Return means plus noise of the learned standard deviation."""
+        """Return means plus noise of that standard deviation."""
         mean = self.mean(params).detach()
         return mean + self.log_scale.detach().exp() * _randn_like(mean, generator)
+
+
+class PixelGaussian(Likelihood):
+    """Real values, each with a standard deviation of its own. ``params``: the means, then the log σ.
+
+    The log σ stay above ``least``, bent smoothly (least + softplus(params - least)): where the decoder can be
+    sure of a value, such as a border that is always black, the density has no upper limit, and the likelihood
+    would be bought there.
+    log p is a density, as that of :class:`Gaussian`.
+    """
+
+    channels = 2
+
+    def __init__(self, event_shape: Sequence[int], least: float = -5.0):
+        super().__init__(event_shape)
+        self.least = least
+
+    def _log_prob_of_values(self, x: Tensor, params: Tensor) -> Tensor:
+        mean, log_scale = self._mean_and_log_scale(params)
+        standardized = (x - mean) * (-log_scale).exp()
+        return -0.5 * standardized**2 - log_scale - 0.5 * math.log(2 * math.pi)
+
+    def _distribution_of_values(self, params: Tensor) -> distributions.Distribution:
+        mean, log_scale = self._mean_and_log_scale(params)
+        return distributions.Normal(mean, log_scale.exp())
+
+    def mean(self, params: Tensor) -> Tensor:
+        """Return the means."""
+        return self._split(params)[0]
+
+    def sample(self, params: Tensor, generator: Generator | None = None) -> Tensor:
+        """Return means plus noise, each with its own standard deviation."""
+        mean, log_scale = self._mean_and_log_scale(self._split(params.detach()))
+        return mean + log_scale.exp() * _randn_like(mean, generator)
+
+    def _mean_and_log_scale(self, params: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_scale = params
+        # Not held by a clamp: with the gradient passed on, the parameter would go on falling for ever.
+        return mean, self.least + F.softplus(log_scale - self.least)
 
 
 class DiscretizedLogistic(Likelihood):
@@ -164,17 +214,24 @@ class Categorical(Likelihood):
 LIKELIHOODS: dict[str, type[Likelihood]] = {
     "bernoulli": Bernoulli,
     "gaussian": Gaussian,
+    "pixel_gaussian": PixelGaussian,
     "discretized_logistic": DiscretizedLogistic,
     "categorical": Categorical,
 }
 
 
-def likelihood(name: str, event_shape: Sequence[int]) -> Likelihood:
+def likelihood(name: str, event_shape: Sequence[int], sigma: float | None = None) -> Likelihood:
     """Return the likelihood called ``name`` (a key of ``LIKELIHOODS``) for data of ``event_shape``.
 
-    Raises ``ValueError`` for an unknown name, offering the nearest ones.
+    ``sigma`` fixes the scale of "gaussian". Raises ``ValueError`` for an unknown name, offering the nearest
+    ones, and a ``sigma`` for another likelihood.
     """
-    return choose("likelihood", name, LIKELIHOODS)(event_shape)
+    chosen = choose("likelihood", name, LIKELIHOODS)
+    if sigma is None:
+        return chosen(event_shape)
+    if chosen is not Gaussian:
+        raise ValueError(f"sigma fixes the scale of likelihood='gaussian', and {name!r} was chosen.")
+    return Gaussian(event_shape, sigma)
 
 
 def _randn_like(x: Tensor, generator: Generator | None) -> Tensor:

@@ -1,51 +1,35 @@
-"""The variational autoencoder: encoder q(z | x), decoder p(x | z), and the one update that trains both."""
+"""The variational autoencoder: encoder q(z | x) and decoder p(x | z), trained together."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.distributions import Distribution, Normal
-from torch.optim import Adam, Optimizer
 
-from gm_lib.networks import VALUES_AT_ONCE, check_input, check_labels, labels_of
-from gm_lib.system.choose import choose, whole_number
+from gm_lib.networks import VALUES_AT_ONCE, check_input, labels_of
+from gm_lib.system.choose import choose
 from gm_lib.system.parallel import randn
-from gm_lib.vae.bounds import doubly_reparameterized, free_bits, iwae_bound, log_importance_weights
+from gm_lib.vae.bounds import doubly_reparameterized, iwae_bound, log_importance_weights
+from gm_lib.vae.convolutional import ConvDecoder, ConvEncoder
 from gm_lib.vae.likelihood_base import Likelihood
 from gm_lib.vae.likelihoods import likelihood as _likelihood
+from gm_lib.vae.model_base import ElboTerms, LatentVariableModel
 from gm_lib.vae.networks import Decoder, GaussianEncoder, check_decoder
 from gm_lib.vae.priors import MixturePrior, StandardNormal, VampPrior, log_prior
 
 DIGIT_SHAPE = (1, 28, 28)
-# However clear its gradient, Adam moves the Gaussian's log σ by no more than its step size. At this pace σ
-# arrives together with the decoder's error, and no steps are spent on one number alone.
-FASTER = 10
 GRADIENTS = ("plain", "doubly reparameterized")
-OPTIMIZERS = ("adam", "muon")
+# Of encoder and decoder, each with its default of ``hidden``.
+ARCHITECTURES = {"mlp": 400, "conv": 32}
 PRIORS = ("normal", "mixture", "vamp")
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
 
-class ElboTerms(NamedTuple):
-    """The two prices in -ELBO = reconstruction + KL, per example and in nats."""
-
-    reconstruction: Tensor
-    """-log p(x | z) for one draw z from q(z | x): (n,)."""
-    kl: Tensor
-    """KL(q(z | x) ‖ p(z)): in closed form, dimension by dimension, (n, latent_dim), for the prior N(0, I);
-    log q(z | x) - log p(z) at the draw, (n, 1), for any other."""
-
-    @property
-    def elbo(self) -> Tensor:
-        """The evidence lower bound: (n,)."""
-        return -self.reconstruction - self.kl.sum(-1)
-
-
-class VAE(nn.Module):
+class VAE(LatentVariableModel):
     """A latent-variable model p(z) p(x | z), trained with q(z | x) on the ELBO.
 
     Kingma and Welling 2014, with the labels of Sohn et al. 2015 when encoder and decoder take them. The prior
@@ -82,7 +66,9 @@ class VAE(nn.Module):
         optimizer: str = "adam",
         decay_steps: int = 0,
     ):
-        super().__init__()
+        super().__init__(
+            beta=beta, free_bits=free_bits, k=k, lr=lr, optimizer=optimizer, decay_steps=decay_steps
+        )
         check_decoder(decoder, likelihood)
         self.encoder: Any = encoder  # Any: a module's attributes have no types that mypy could know
         self.decoder: Any = decoder
@@ -91,15 +77,9 @@ class VAE(nn.Module):
         if self.prior_network.latent_dim != self.latent_dim:
             dims = self.prior_network.latent_dim
             raise ValueError(f"the prior has {dims} dimensions and the decoder takes {self.latent_dim}.")
-        self.beta, self.free_bits = beta, free_bits
-        self.k, self.gradient = whole_number("k", k, 1), choose("gradient", gradient, GRADIENTS)
-        if self.k > 1 and (beta != 1 or free_bits):
-            raise ValueError("beta and free bits weigh a KL: the importance-weighted bound (k > 1) has none.")
+        self.gradient = choose("gradient", gradient, GRADIENTS)
         if self.k == 1 and self.gradient != "plain":
             raise ValueError("the doubly reparameterized gradient is for k > 1 draws.")
-        self.lr, self.optimizer = lr, choose("optimizer", optimizer, OPTIMIZERS)
-        self.decay_steps = whole_number("decay_steps", decay_steps)
-        self.config: dict[str, Any] = {}
 
     @property
     def latent_dim(self) -> int:
@@ -129,10 +109,6 @@ class VAE(nn.Module):
         """Return the parameters of p(x | z), or p(x | z, y): (*lead, *params_shape)."""
         return self.decoder(z, y)
 
-    def forward(self, x: Tensor, y: Tensor | None = None) -> ElboTerms:
-        """Return :meth:`elbo_terms`: what is trained, and what hooks and ``model.compile()`` get to see."""
-        return self.elbo_terms(x, y)
-
     def elbo_terms(self, x: Tensor, y: Tensor | None = None) -> ElboTerms:
         """Return the terms of the ELBO for each example, with one draw from q(z | x) that gradients pass.
 
@@ -147,10 +123,6 @@ class VAE(nn.Module):
         else:
             kl = (_log_q(eps, log_var) - log_prior(self.prior, z)).unsqueeze(-1)
         return ElboTerms(reconstruction=-self.likelihood.log_prob(x, self.decode(z, y)), kl=kl)
-
-    def elbo(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return an unbiased one-draw estimate of the ELBO for each example, in nats: (n,)."""
-        return self.elbo_terms(x, y).elbo
 
     def log_joint(self, z: Tensor, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return log p(x | z) + log p(z) in nats: (*lead, n), for z (*lead, n, latent_dim)."""
@@ -210,61 +182,10 @@ class VAE(nn.Module):
         """Return the mean of p(x | z) at z = the mean of q(z | x): (n, *event_shape)."""
         return self.likelihood.mean(self.decode(self.encode(x, y).mean, y))
 
-    def optimizers(self) -> dict[str, Optimizer]:
-        """Return the optimizers. Call it when the model is on its device: a fused Adam is bound to it.
-
-        What the likelihood itself learns, one number for all pixels, moves ``FASTER`` times as far in a step.
-        """
-        shared = list(self.likelihood.parameters())
-        matrices: list[nn.Parameter] = []
-        if self.optimizer == "muon":
-            networks = self.encoder, self.decoder
-            matrices = [p for network in networks for p in network.parameters() if p.ndim == 2]
-        apart = {id(p) for p in (*shared, *matrices)}
-        groups: list[dict[str, Any]] = [{"params": [p for p in self.parameters() if id(p) not in apart]}]
-        if shared:
-            groups.append({"params": shared, "lr": FASTER * self.lr})
-        optimizers: dict[str, Optimizer] = {"adam": Adam(groups, lr=self.lr, fused=True)}
-        if matrices:
-            optimizers["muon"] = muon(matrices, lr=FASTER * self.lr)
-        for optimizer in optimizers.values():
-            for group in optimizer.param_groups:
-                group.setdefault("initial_lr", group["lr"])
-        return optimizers
-
-    def update(self, batch: Any, optimizers: dict[str, Optimizer], step: int) -> dict[str, Tensor]:
-        """Take one gradient step on a batch ``(x, y)``; return the terms, means over the batch in nats."""
-        x, y = batch
-        terms: dict[str, Tensor] = {}
-        if self.k > 1:
-            bound, objective = self.importance_weighted(x, y)
-            loss, terms["loss"] = -objective.mean(), -bound.mean()
-        else:
-            reconstruction, kl = self(x, y)
-            reconstruction, total = reconstruction.mean(), kl.sum(-1).mean()
-            counted = free_bits(kl, self.free_bits) if self.free_bits else total
-            loss = reconstruction + self.beta * counted
-            terms |= {"loss": loss, "reconstruction": reconstruction, "kl": total}
-        self.zero_grad()  # the optimizer's own takes several times as long
-        loss.backward()
-        for optimizer in optimizers.values():
-            if self.decay_steps:
-                share = 0.5 * (1 + math.cos(math.pi * min((step - 1) / self.decay_steps, 1.0)))
-                for group in optimizer.param_groups:
-                    group["lr"] = share * group["initial_lr"]
-            optimizer.step()
-        return {name: value.detach() for name, value in terms.items()}
-
-    def check(self, batch: Any) -> None:
-        """Raise unless the batch ``(x, y)`` is this model's kind of data. Reads the values.
-
-        ``TypeError`` for what is no tensor, ``ValueError`` for all else.
-        """
-        x, y = batch
-        self.likelihood.check(x)
-        check_input(x, self.likelihood.event_shape, next(self.parameters()), "the model")
-        if self.num_classes:
-            check_labels(y, self.num_classes, len(x))
+    def matrices(self) -> list[nn.Parameter]:
+        """Return the weight matrices of encoder and decoder."""
+        networks = self.encoder, self.decoder
+        return [p for network in networks for p in network.parameters() if p.ndim == 2]
 
     def _mean_and_log_var(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the mean of q(z | x) and the logarithm of its variance, each (n, latent_dim)."""
@@ -281,10 +202,12 @@ class VAE(nn.Module):
 
 def digit_vae(
     *,
+    architecture: str = "mlp",
     latent_dim: int = 20,
-    hidden: int | Sequence[int] = 400,
+    hidden: int | Sequence[int] | None = None,
     num_classes: int = 0,
     likelihood: str = "bernoulli",
+    sigma: float | None = None,
     activation: str = "relu",
     prior: str = "normal",
     components: int = 100,
@@ -296,19 +219,35 @@ def digit_vae(
     optimizer: str = "adam",
     decay_steps: int = 0,
 ) -> VAE:
-    """Return a VAE for 1×28×28 images, encoder and decoder with the ``hidden`` layers, mirrored.
+    """Return a VAE for 1×28×28 images.
 
-    ``likelihood``: a key of ``gm_lib.vae.LIKELIHOODS``. ``activation``: "relu" or "tanh". ``prior``:
-    "normal", or a "mixture" or "vamp" of so many ``components``. The rest is what :class:`VAE` takes. The
-    step size goes with averaged weights, such as ``gm_lib.training.fit`` keeps with ``average=0.998``.
+    ``architecture``: with "mlp", encoder and decoder have the ``hidden`` layers, mirrored, 400 units if none
+    are given; with "conv" they are two convolutions each, and ``hidden`` is one number, their channels at
+    14×14, of which there are twice as many at 7×7; 32 if not given.
+    ``likelihood``: a key of ``gm_lib.vae.LIKELIHOODS``; ``sigma`` fixes the scale of "gaussian", which is
+    learned otherwise. ``activation``: "relu" or "tanh". ``prior``: "normal", or a "mixture" or "vamp" of so
+    many ``components``. The rest is what :class:`VAE` takes. The step size goes with averaged weights, such
+    as ``gm_lib.training.fit`` keeps with ``average=0.998``.
 
-    Raises ``ValueError`` for an unknown likelihood, activation or prior, and a VampPrior with labels.
+    Raises ``ValueError`` for an unknown architecture, likelihood, activation or prior, several ``hidden``
+    layers of convolutions, and a VampPrior with labels.
     """
     config = dict(locals())
-    layers = [hidden] if isinstance(hidden, int) else list(hidden)
-    p_x_given_z = _likelihood(likelihood, DIGIT_SHAPE)
+    default = choose("architecture", architecture, ARCHITECTURES)
+    layers = [default] if hidden is None else [hidden] if isinstance(hidden, int) else list(hidden)
+    p_x_given_z = _likelihood(likelihood, DIGIT_SHAPE, sigma)
     between = choose("activation", activation, ACTIVATIONS)
-    encoder = GaussianEncoder(DIGIT_SHAPE, layers, latent_dim, num_classes, between)
+    encoder: nn.Module
+    decoder: nn.Module
+    ends = DIGIT_SHAPE, p_x_given_z.params_shape
+    if architecture == "conv":
+        if len(layers) != 1:
+            raise ValueError(f"of convolutions, hidden is one number, the channels at 14×14, not {layers}.")
+        encoder = ConvEncoder(ends[0], layers[0], latent_dim, num_classes, between)
+        decoder = ConvDecoder(latent_dim, layers[0], ends[1], num_classes, between)
+    else:
+        encoder = GaussianEncoder(ends[0], layers, latent_dim, num_classes, between)
+        decoder = Decoder(latent_dim, layers[::-1], ends[1], num_classes, between)
     p_z: nn.Module | None = None
     if choose("prior", prior, PRIORS) == "mixture":
         p_z = MixturePrior(latent_dim, components)
@@ -316,7 +255,6 @@ def digit_vae(
         if num_classes:
             raise ValueError("a VampPrior is made of the encoder's answers, which depend on labels here.")
         p_z = VampPrior(encoder, latent_dim, DIGIT_SHAPE, components)
-    decoder = Decoder(latent_dim, layers[::-1], p_x_given_z.params_shape, num_classes, between)
     model = VAE(
         encoder,
         decoder,
@@ -332,18 +270,6 @@ def digit_vae(
     )
     model.config = config | {"hidden": layers}
     return model
-
-
-def muon(matrices: Sequence[nn.Parameter], lr: float) -> Optimizer:
-    """Return Muon, the optimizer whose steps are orthogonalized momentum, for weight matrices.
-
-    Raises ``RuntimeError`` where torch is older than 2.9, the first that has it.
-    """
-    if not hasattr(torch.optim, "Muon"):
-        raise RuntimeError(
-            f"optimizer='muon' needs torch 2.9 or newer, and this is {torch.__version__}: take 'adam'."
-        )
-    return torch.optim.Muon(list(matrices), lr=lr, weight_decay=0.0, momentum=0.95)
 
 
 def _log_q(eps: Tensor, log_var: Tensor) -> Tensor:

@@ -77,6 +77,8 @@ def _climb(
 ) -> Normal:
     """Return the refined q of examples few enough to be looked at together."""
     start = model.encode(x, y)
+    if not isinstance(start, Normal):
+        raise TypeError(f"q is refined where it is a Normal for each example, not {type(start).__name__}.")
     mean = start.mean.detach().clone().requires_grad_()
     log_scale = start.stddev.detach().log().requires_grad_()
     # A short memory: far from the optimum gradients are huge, and with the usual 0.999 they would hold the

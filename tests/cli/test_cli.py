@@ -30,7 +30,15 @@ from gm_lib.evaluation import judge_digits, log_likelihood, negative_elbo
 from gm_lib.gan import LOSSES, digit_gan
 from gm_lib.system import parallel
 from gm_lib.training import latest_checkpoint, load_checkpoint, load_weights
-from gm_lib.vae import LIKELIHOODS, VAE, digit_vae, model
+from gm_lib.vae import (
+    LIKELIHOODS,
+    VAE,
+    digit_hierarchical_vae,
+    digit_vae,
+    hierarchical,
+    model,
+    model_base,
+)
 
 SMALL_GAN = ("--data", "digits", "--steps", "6", "--width", "4", "--latent-dim", "3", "--device", "cpu")
 SMALL = ("--data", "digits", "--steps", "30", "--hidden", "16", "--latent-dim", "3", "--device", "cpu")
@@ -121,6 +129,20 @@ def test_training_says_what_it_used_what_came_out_and_what_to_do_next() -> None:
     assert "Next: python -m gm_lib evaluate runs/vae" in output
 
 
+@pytest.mark.parametrize("kind", ["vae", "gan"])
+def test_a_final_training_learns_from_the_validation_images_too_and_validates_nothing(kind: str) -> None:
+    small = {"vae": SMALL, "gan": SMALL_GAN}[kind]
+    shown = {}
+    for options in ((), ("--final",)):
+        succeed("train", kind, *small, "--steps", "2", "--out", "run", "--no-resume", *options)
+        state = load_checkpoint(Path("run")).state
+        shown[options] = state["batches"]["examples"], "valid_negative_elbo" in str(state["history"])
+        assert ("final" in json.loads(Path("run/config.json").read_text())) == bool(options)
+    assert shown == {(): (1_197, kind == "vae"), ("--final",): (1_497, False)}
+    assert "final" in refused("train", kind, *small, "--out", "run")  # another run, not to be gone on with
+    succeed("sample", "run")
+
+
 def test_without_mnist_and_network_the_default_falls_back_and_says_so() -> None:
     output = succeed("train", "vae", *(option for option in SMALL if option not in ("--data", "digits")))
     assert "mnist is not on this machine" in output
@@ -194,12 +216,22 @@ def test_the_names_offered_are_those_there_are() -> None:
     assert (train.PRIORS, train.GRADIENTS, train.OPTIMIZERS) == (
         model.PRIORS,
         model.GRADIENTS,
-        model.OPTIMIZERS,
+        model_base.OPTIMIZERS,
     )
+    built = {"vae": set(model.ARCHITECTURES), "hierarchical_vae": set(hierarchical.NETWORKS)}
+    for kind, known in built.items():
+        assert {name for of, name in train.ARCHITECTURES.values() if of == kind} == known
     assert train.PRECISIONS == runtime.PRECISIONS
 
 
-@pytest.mark.parametrize(("command", "build"), [(train.train_vae, digit_vae), (train.train_gan, digit_gan)])
+@pytest.mark.parametrize(
+    ("command", "build"),
+    [
+        (train.train_vae, digit_vae),
+        (train.train_vae, digit_hierarchical_vae),
+        (train.train_gan, digit_gan),
+    ],
+)
 def test_the_options_of_train_are_the_arguments_of_the_model(
     command: click.Command, build: Callable[..., object]
 ) -> None:
@@ -227,6 +259,46 @@ def test_a_vae_with_another_prior_on_more_draws_is_trained_sampled_and_evaluated
     succeed("train", "vae", *SMALL, *options)
     succeed("sample", "runs/vae", "--n", "4")
     assert "log p" in succeed("evaluate", "runs/vae", "--k", "2", "--limit", "5")
+
+
+@pytest.mark.parametrize("architecture", ["conv", "hierarchical", "hierarchical-conv"])
+def test_every_architecture_is_trained_resumed_sampled_evaluated_and_exported(architecture: str) -> None:
+    settings = ("--data", "digits", "--hidden", "4", "--latent-dim", "2", "--device", "cpu")
+    options = (*settings, "--architecture", architecture, "--out", "run")
+    succeed("train", "vae", *options, "--steps", "4")
+    succeed("train", "vae", *options, "--steps", "8", "--out", "at-once")
+    assert "Going on from run/checkpoint-0000004" in succeed("train", "vae", *options, "--steps", "8")
+    assert same_weights(Path("run"), Path("at-once"))
+    succeed("sample", "run", "--n", "4")
+    assert "-ELBO" in succeed("evaluate", "run", "--k", "2", "--limit", "5", "--samples", "65")
+    succeed("export", "run", "--out", "grid.png")
+    model, _, _ = runs.load(Path("run"), "cpu")
+    assert f"z (batch, {model.latent_dim}) to x" in succeed("export", "run", "--out", "run.onnx")
+    z = torch.randn(5, model.latent_dim, generator=torch.Generator().manual_seed(4))
+    (x,) = onnxruntime.InferenceSession("run.onnx").run(None, {"z": z.numpy()})
+    torch.testing.assert_close(torch.from_numpy(x), runs.draw(model, 5, None, 4), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options", "message"),
+    [
+        ("hierarchical", ("--conditional",), "does not go with --conditional"),
+        ("hierarchical", ("--prior", "vamp"), "does not go with --prior"),
+        ("hierarchical", ("--components", "7"), "does not go with --components"),
+        ("hierarchical", ("--activation", "tanh"), "does not go with --activation"),
+        ("hierarchical-conv", ("--gradient", "plain"), "does not go with --gradient"),
+        ("hierarchical-conv", ("--optimizer", "muon"), "take 'adam'"),
+        ("hierarchical", ("--hidden", "8"), "give --hidden once"),
+        ("conv", ("--hidden", "8"), "give --hidden once"),
+        ("conv", ("--levels", "2"), "does not go with --levels"),
+        ("mlp", ("--levels", "3"), "does not go with --levels"),
+    ],
+)
+def test_what_an_architecture_has_no_use_for_is_refused_before_any_work(
+    architecture: str, options: tuple[str, ...], message: str
+) -> None:
+    assert message in refused("train", "vae", *SMALL, "--architecture", architecture, *options)
+    assert not Path("runs").exists()
 
 
 def test_options_of_train_that_do_not_go_together_are_refused() -> None:
@@ -469,7 +541,10 @@ def test_a_home_folder_is_meant_where_a_shell_would_mean_it(
     [
         ("{", "config.json is damaged"),
         ("[]", "does not describe a model"),
-        ('{"model": "gna"}', "does not describe a model that this command knows (vae, gan)"),
+        (
+            '{"model": "gna"}',
+            "does not describe a model that this command knows (vae, gan, hierarchical_vae)",
+        ),
         ('{"model": "vae"}', "config.json lacks data, latent_dim, hidden, num_classes, likelihood, beta, lr"),
     ],
 )

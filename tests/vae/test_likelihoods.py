@@ -9,7 +9,16 @@ from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Independent, Normal
 
 from gm_lib.distributions.estimates import assert_unbiased
-from gm_lib.vae import LIKELIHOODS, Bernoulli, Categorical, DiscretizedLogistic, Gaussian, likelihood
+from gm_lib.vae import (
+    LIKELIHOODS,
+    Bernoulli,
+    Categorical,
+    DiscretizedLogistic,
+    Gaussian,
+    PixelGaussian,
+    digit_vae,
+    likelihood,
+)
 
 SHAPE = (2, 3, 5)  # channels, height, width: all different, so that a wrong reshape shows
 
@@ -39,6 +48,71 @@ def test_gaussian_equals_torchs_at_its_learned_scale():
     params = params_for(model, 7)
     expected = Independent(Normal(params, math.exp(-0.7)), 3).log_prob(x)
     torch.testing.assert_close(model.log_prob(x, params), expected, rtol=1e-5, atol=1e-4)
+
+
+def test_gaussian_equals_torchs_at_a_given_scale_and_has_nothing_to_learn():
+    model, x = Gaussian(SHAPE, sigma=0.3), torch.randn(7, *SHAPE)
+    params = params_for(model, 7)
+    expected = Independent(Normal(params, 0.3), 3).log_prob(x)
+    torch.testing.assert_close(model.log_prob(x, params), expected, rtol=1e-5, atol=1e-3)
+    assert not list(model.parameters())
+
+
+def test_a_learned_scale_comes_to_the_root_mean_squared_error_and_a_given_one_stays():
+    x, mean = 0.2 * torch.randn(50, *SHAPE), torch.zeros(50, *SHAPE)
+    for model, expected in ((Gaussian(SHAPE), x.square().mean().sqrt()), (Gaussian(SHAPE, 0.7), 0.7)):
+        if own := list(model.parameters()):
+            lbfgs = torch.optim.LBFGS(own, line_search_fn="strong_wolfe")
+
+            def loss(model=model, lbfgs=lbfgs):
+                lbfgs.zero_grad()
+                value = -model.log_prob(x, mean).mean()
+                value.backward()
+                return value
+
+            lbfgs.step(loss)
+        torch.testing.assert_close(model.log_scale.exp().item(), float(expected), rtol=1e-4, atol=0)
+
+
+def test_a_pixel_gaussian_equals_torchs_with_a_scale_for_each_value():
+    model, x = PixelGaussian(SHAPE), torch.randn(7, *SHAPE)
+    mean, log_scale = torch.randn(7, *SHAPE), torch.randn(7, *SHAPE)
+    expected = Independent(Normal(mean, log_scale.exp()), 3).log_prob(x)
+    raw = model.least + (log_scale - model.least).expm1().log()  # softplus, undone
+    params = torch.cat([mean, raw], dim=1)
+    torch.testing.assert_close(model.log_prob(x, params), expected, rtol=1e-5, atol=1e-3)
+
+
+def test_a_pixels_scale_stays_above_the_least_and_comes_back_from_there():
+    model, x = PixelGaussian((1,), least=-2.0), torch.tensor([5.0])  # far off: a wider scale is better
+    assert model.distribution(torch.tensor([0.0, -50.0])).stddev.item() == pytest.approx(math.exp(-2))
+    params = torch.tensor([0.0, -5.0], requires_grad=True)
+    assert torch.autograd.grad(model.log_prob(x, params), params)[0][1].item() > 0
+
+
+def test_a_pixels_scale_of_which_none_is_small_enough_settles():
+    model, x = PixelGaussian((1,), least=-2.0), torch.zeros(1)
+    params = torch.zeros(2, requires_grad=True)
+    sgd = torch.optim.SGD([params], lr=0.1)
+    places = []
+    for _ in range(4000):
+        sgd.zero_grad()
+        (-model.log_prob(x, params)).backward()
+        sgd.step()
+        places.append(params[1].item())
+    assert places[-1] > -12  # passed on undiminished, the gradient would have led to -400
+
+
+@pytest.mark.parametrize("sigma", [0.0, -1.0, math.inf, math.nan])
+def test_a_scale_that_is_none_is_refused(sigma):
+    with pytest.raises(ValueError, match="finite and above 0"):
+        Gaussian(SHAPE, sigma)
+
+
+def test_a_scale_for_another_likelihood_is_refused():
+    assert digit_vae(likelihood="gaussian", sigma=0.3).likelihood.log_scale.exp().item() == pytest.approx(0.3)
+    with pytest.raises(ValueError, match="sigma fixes the scale of likelihood='gaussian', and 'bernoulli'"):
+        digit_vae(sigma=0.3)
 
 
 def test_categorical_equals_torchs():
