@@ -36,6 +36,7 @@ import claims_blur  # noqa: F401
 import claims_codes  # noqa: F401
 import claims_collapse  # noqa: F401
 import claims_published  # noqa: F401
+import claims_tighter  # noqa: F401
 import execution_cache
 import first_models
 import make_pretrained
