@@ -66,9 +66,9 @@ def digit_gan_midway(*, labels: bool = False) -> GAN:
 def digit_vae(*, plane: bool = False) -> VAE:
     """Return a VAE of digits trained on MNIST for longer than a chapter can, on binarized images.
 
-    It has 50 latent dimensions, the network of Burda et al. 2016, trained on the importance-weighted bound
-    of five draws; with ``plane`` it is a smaller one with two dimensions, trained on the ELBO, whose codes
-    fill a plane. Their cards, ``digit_vae`` and ``digit_vae_plane``, have the bounds of their likelihoods.
+    It has 50 latent dimensions and the network of Burda et al. 2016; with ``plane`` it is a smaller one with
+    two dimensions, whose codes fill a plane. Their cards, ``digit_vae`` and ``digit_vae_plane``, have bounds of
+    their likelihoods.
 
     On the CPU, in evaluation mode, without gradients for its weights. Raises what :func:`digit_classifier`
     raises.

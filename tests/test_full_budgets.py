@@ -5,6 +5,7 @@ import io
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import pytest
 
 from chapters import chapter_paths, read
@@ -29,7 +30,13 @@ def test_a_chapter_runs_on_in_the_full_profile_with_ten_steps_in_the_place_of_th
     mpl.use("agg")
     (path,) = (path for path in chapter_paths() if path.stem == name)
     names: dict[str, Any] = {"__name__": "__main__", "display": lambda *shown, **options: None}
-    with forked_rng(), mpl.rc_context(), contextlib.redirect_stdout(io.StringIO()):
+    with (
+        forked_rng(),
+        mpl.rc_context(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.ExitStack() as end,
+    ):
+        end.callback(plt.close, "all")
         for cell in read(path).cells:
             if cell.kind == "code" and "proof" not in cell.tags and not cell.source.startswith("check("):
                 exec(compile(cell.source, f"<{name}, line {cell.line}>", "exec"), names)

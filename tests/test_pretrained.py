@@ -1,5 +1,6 @@
 import hashlib
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -10,8 +11,8 @@ from torch import nn
 
 from gm_lib import pretrained
 from gm_lib.classifier import DigitClassifier, read_digits
-from gm_lib.data import Split, images
-from gm_lib.evaluation import judge_digits
+from gm_lib.data import Split, binarize, images
+from gm_lib.evaluation import judge_digits, log_likelihood
 
 NAMES = sorted(path.stem for path in pretrained.WEIGHTS.glob("*.json"))
 
@@ -117,8 +118,31 @@ def test_a_game_from_the_middle_of_its_training_is_as_good_as_its_card_says(labe
     assert found.frechet < 0.7 * said[0]
 
 
-def test_all_weights_together_are_smaller_than_two_megabytes():
-    assert sum(path.stat().st_size for path in pretrained.WEIGHTS.iterdir()) < 2_000_000
+@pytest.mark.parametrize("plane", [False, True])
+def test_the_bound_on_a_vaes_card_is_what_it_has(mnist, plane):
+    model, said = pretrained.digit_vae(plane=plane), pretrained.card("digit_vae" + "_plane" * plane)
+    said = said["negative_bound"]
+    x = binarize(mnist.test.x[:500], torch.Generator().manual_seed(1))
+    found = log_likelihood(model, x, k=said["importance_weights"])
+    spread = math.hypot(found.standard_error, said["standard_error"])
+    assert abs(-found.mean - said["nats"]) < 4 * spread
+    assert said["nats"] < (150 if plane else 95)
+
+
+@pytest.mark.parametrize("plane", [False, True])
+def test_a_pretrained_vae_draws_digits_and_learns_no_more(plane):
+    model = pretrained.digit_vae(plane=plane)
+    assert model.latent_dim == (2 if plane else 50)
+    assert not model.training
+    assert not any(weight.requires_grad for weight in model.parameters())
+    samples = model.sample(500, generator=torch.Generator().manual_seed(0))
+    report = judge_digits(samples, images("digits").train.x)
+    assert report.digits == 10
+    assert report.confident > 0.4
+
+
+def test_all_weights_together_are_smaller_than_three_megabytes():
+    assert sum(path.stat().st_size for path in pretrained.WEIGHTS.iterdir()) < 3_000_000
 
 
 @pytest.mark.parametrize("name", NAMES)

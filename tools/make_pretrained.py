@@ -37,6 +37,7 @@ from gm_lib.gan import digit_gan as dcgan
 from gm_lib.networks import count_parameters
 from gm_lib.pretrained import WEIGHTS
 from gm_lib.runtime import forked_rng
+from gm_lib.system.checkpoints import load_checkpoint
 from gm_lib.system.files import replace_file
 from gm_lib.training import History, fit
 from gm_lib.vae import VAE
@@ -159,8 +160,7 @@ def midway(name: str, seed: int, run: Path | None) -> Made:
 # The VAEs: the options of `python -m gm_lib train vae` that make them, with the steps.
 VAES: dict[str, str] = {
     "digit_vae": (
-        "--hidden 200 --hidden 200 --latent-dim 50 --activation tanh --k 5 "
-        "--gradient 'doubly reparameterized' --steps 70200 --decay-steps 70200"
+        "--hidden 200 --hidden 200 --latent-dim 50 --activation tanh --steps 93600 --decay-steps 93600"
     ),
     "digit_vae_plane": "--hidden 160 --hidden 80 --latent-dim 2 --steps 46800 --decay-steps 46800",
 }
@@ -192,6 +192,7 @@ def vae(name: str, seed: int, run: Path | None) -> Made:
         "chosen on validation images; the test images were looked at once.",
         "config": model.config,
         "stages": [{"lr": model.lr, "steps": model.decay_steps}],
+        "training_seconds": round(load_checkpoint(out).state["history"]["seconds"]),
         "trained_by": f"python -m gm_lib train vae {options} {VAE_RECIPE} --seed {seed}",
         "negative_bound": {
             "nats": -bound.mean,

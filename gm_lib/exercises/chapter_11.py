@@ -99,7 +99,8 @@ def _what_is_short(answer: Any) -> str:
     )
     return (
         "For δ = 0 c is 0 at s = 1, and for other δ the best s is larger than 1: a proposal that is off had "
-        "better be wide. Being too wide costs a little, being too narrow everything."
+        "better be wide. In one dimension being too wide costs little, being too narrow everything; in many, "
+        "being too wide costs a factor for each."
     )
 
 
@@ -114,7 +115,8 @@ def _what_is_short(answer: Any) -> str:
         "gradients depend on M?",
         "One bound of 64 draws: 1/√64 of what one draw gives. The mean of 64 gradients: its noise is divided "
         "by √64, its signal stays.",
-        "The first way loses a factor of about 8 against a single draw, the second gains 8.",
+        "The first way loses a factor of about 8 against a single draw, the second gains 8. (Constants that "
+        "√k leaves out make the product somewhat smaller.)",
     ),
 )
 def _together_or_apart(answer: Any) -> str:
@@ -143,9 +145,9 @@ def _together_or_apart(answer: Any) -> str:
             )
         raise Wrong(f"you predicted {prediction:.4g}. {told} There are two factors of √64.")
     return (
-        "Draws of one bound lose √k, independent bounds gain √M. So Rainforth et al. average M bounds of k "
-        "draws for the encoder, and train the decoder on one bound of all M·k. It is the price of the plain "
-        "gradient; the next section mends the gradient itself."
+        f"{told} Draws of one bound lose √k, independent bounds gain √M: about √64 · √64, up to constants. "
+        "So Rainforth et al. average M bounds of k draws for the encoder, and train the decoder on one bound "
+        "of all M·k. It is the price of the plain gradient; the next section mends the gradient itself."
     )
 
 
@@ -399,7 +401,8 @@ def _read_settings(answer: Any) -> dict[str, float]:
     hints=(
         "A code is an average over the past. Over about how many batches, with decay = 0.99? How far do the "
         "points move meanwhile?",
-        "About 1 / (1 - decay) batches, and 0.01 in each. Codes lie some 0.1 apart: the lag should be less.",
+        "It lags behind by decay / (1 - decay) batches, and the points move by 0.01 in each. The moons are "
+        "two arcs of length π, so 32 codes lie some 0.2 apart: the lag should be small against that.",
         "A decay from 0.5 to 0.9, and dead codes revived early: try 0.8 and 0.3.",
     ),
     seconds=60.0,
@@ -416,28 +419,26 @@ def _codebook_that_follows(answer: Any) -> str:
     ratio = _squared_distances(fresh, quantizer.codebook) / best  # (n,), a mean of 1 is as good as k-means
     mean, error = ratio.mean().item(), (ratio.std() / len(ratio) ** 0.5).item()
     share = used(quantizer.indices(fresh), _CODES).item()
-    found = f"The distortion is {mean:.2f} ± {error:.2f} times that of k-means"
+    found = (
+        f"The distortion is {mean:.2f} ± {error:.2f} times that of k-means, {share:.0%} of codes are in use"
+    )
     if mean - 2 * error > _ENOUGH:
-        batches = 1 / (1 - settings["decay"])
-        if share < 0.9:
-            why = f"and {share:.0%} of the codes are in use. "
-            if settings["revive_below"] == 0:
-                raise Wrong(f"{found}, {why}With revive_below = 0 a code without points stays dead.")
+        lag = settings["decay"] / (1 - settings["decay"])  # of an average behind its points, in batches
+        if share < 0.9 and settings["revive_below"] == 0:
+            raise Wrong(f"{found}. With revive_below = 0 a code without points stays dead.")
+        if lag * _PACE > 0.07:
             raise Wrong(
-                f"{found}, {why}Codes average over about {batches:.0f} batches, in which the points move by "
-                f"{_PACE * batches:.2f}: they fall behind, the foremost take all points, and the others die "
-                "faster than they are revived."
-            )
-        if batches * _PACE > 0.08:
-            raise Wrong(
-                f"{found}, with {share:.0%} of the codes in use. They average over about {batches:.0f} "
-                f"batches, in which the points move by {_PACE * batches:.2f}: the codes lag behind."
+                f"{found}. Averages are about {lag:.0f} batches old. Meanwhile the points move by "
+                f"{_PACE * lag:.2f}, and the codes lie some 0.2 apart: the codes lag behind."
             )
         raise Wrong(
-            f"{found}, with {share:.0%} of the codes in use. They keep up, and are disturbed too much: too "
-            "many are called dead and put elsewhere, or averaged over too few points."
+            f"{found}. They keep up, and are disturbed too much: too many are called dead and put elsewhere, "
+            "or averaged over too few points."
         )
-    return f"{found}, {share:.0%} of the codes in use. A code's memory has to be shorter than the data's."
+    return (
+        f"{found}. A code's memory has to be short against the time in which the points move by the "
+        "distance between codes."
+    )
 
 
 # 11.6
@@ -531,11 +532,14 @@ _MORE, _FEWER, _SAME = "more", "fewer", "same"
     hints=(
         "What does the table know of a code: which number it is, or which codes it follows?",
         "Counted anew, the table of renamed codes is the old one with rows and columns in another order.",
-        "Read backwards, each code still stands beside its old neighbour. After an exchange of places, which "
-        "codes are neighbours?",
+        "Read backwards, each code still stands beside its old neighbour, and a table of pairs can be read "
+        "both ways. After an exchange of places, which codes are neighbours?",
     ),
 )
 def _names_and_places(answer: Any) -> str:
+    given = answer[0] if isinstance(answer, tuple | list) and answer else None
+    if isinstance(given, dict) and any(value is ... for value in given.values()):
+        raise NotAttempted
     prediction, outcome = predicted(
         "11.7", answer, lambda value: choices(value, [*_WHAT], [_MORE, _FEWER, _SAME])
     )
@@ -553,7 +557,8 @@ def _names_and_places(answer: Any) -> str:
     reasons = {
         "renamed": "The table counts which code follows which. Renamed, it is the same table, rows and "
         "columns in another order.",
-        "reversed": "Backwards each code repeats its neighbour as often as forwards.",
+        "reversed": "Backwards the pairs are the same pairs, and a chain of pairs is a chain again: given "
+        "the code after it, each is as hard to guess as given the one before.",
         "exchanged": "The codes that were neighbours, and alike, are now far apart: the table sees pairs "
         "that have little to do with each other.",
     }

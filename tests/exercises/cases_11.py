@@ -253,7 +253,7 @@ RIGHT["11.5"] = [
     {"revive_below": 0.3, "decay": 0.75},
 ]
 WRONG["11.5"] = [
-    ({"decay": 0.99, "revive_below": 0.1}, "they fall behind"),
+    ({"decay": 0.99, "revive_below": 0.1}, "the codes lag behind"),
     ({"decay": 0.95, "revive_below": 0.6}, "the codes lag behind"),
     ({"decay": 0.8, "revive_below": 0.0}, "a code without points stays dead"),
     ({"decay": 0.0, "revive_below": 0.95}, "are disturbed too much"),

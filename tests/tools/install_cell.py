@@ -58,11 +58,16 @@ def run_install_cell(cell: str, site: Path, sources: dict[str, Path]) -> str:
         (site / "gm_lib" / "__init__.py").write_text("raise ImportError('missing')")
     path = site / "cell.py"
     path.write_text(cell, encoding="utf-8")
+    env = os.environ | {
+        "PYTHONPATH": str(site),
+        "IPYTHONDIR": str(site / "ipython"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    env.pop("VIRTUAL_ENV", None)  # IPython would put what is installed there before ``site``
     done = subprocess.run(
         [sys.executable, "-c", RUN, str(path), str(site), json.dumps(sources, default=str)],
         cwd=site,
-        env=os.environ
-        | {"PYTHONPATH": str(site), "IPYTHONDIR": str(site / "ipython"), "PYTHONDONTWRITEBYTECODE": "1"},
+        env=env,
         capture_output=True,
         text=True,
         check=True,
