@@ -67,8 +67,8 @@ def digit_vae(*, plane: bool = False) -> VAE:
     """Return a VAE of digits trained on MNIST for longer than a chapter can, on binarized images.
 
     It has 50 latent dimensions and the network of Burda et al. 2016; with ``plane`` it is a smaller one with
-    two dimensions, whose codes fill a plane. Their cards, ``digit_vae`` and ``digit_vae_plane``, have bounds of
-    their likelihoods.
+    two dimensions, whose codes fill a plane. Their cards, ``digit_vae`` and ``digit_vae_plane``, have bounds
+    of their likelihoods.
 
     On the CPU, in evaluation mode, without gradients for its weights. Raises what :func:`digit_classifier`
     raises.
