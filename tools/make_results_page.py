@@ -181,7 +181,8 @@ def _section(record: Record) -> Iterator[str]:
 
 def _rows(*rows: list[str]) -> Iterator[str]:
     for cells in rows:
-        yield f"| {' | '.join(cells)} |"
+        escaped = [cell.replace("|", r"\|") for cell in cells]  # "p(x | z)" is one cell
+        yield f"| {' | '.join(escaped)} |"
 
 
 def _spread(quantity: Quantity) -> float:

@@ -60,6 +60,11 @@ def test_the_table_gives_mean_and_sd_every_seed_and_what_was_to_be_kept():
     ]
 
 
+def test_a_bar_in_a_quantity_does_not_cut_its_cell():
+    text = page({"toy_gan": toy_record(quantities={"a": quantity("log p(x | z)", "nats", 1.0, 2.0, 3.0)})})
+    assert r"| log p(x \| z), nats |" in text
+
+
 def test_a_single_seed_has_no_spread():
     alone = toy_record(
         seeds=(7,),
