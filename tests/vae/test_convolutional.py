@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 from gm_lib.training import fit
@@ -14,10 +15,11 @@ def binary(n, shape):
     return torch.randint(0, 2, (n, *shape)).float()
 
 
-def conv_vae(shape, num_classes=0, width=4, **settings):
+def conv_vae(shape, num_classes=0, width=4, activation=nn.ReLU, **settings):
     likelihood = Bernoulli(shape)
-    encoder = ConvEncoder(shape, width, 3, num_classes)
-    return VAE(encoder, ConvDecoder(3, width, likelihood.params_shape, num_classes), likelihood, **settings)
+    encoder = ConvEncoder(shape, width, 3, num_classes, activation)
+    decoder = ConvDecoder(3, width, likelihood.params_shape, num_classes, activation)
+    return VAE(encoder, decoder, likelihood, **settings)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -36,8 +38,8 @@ def test_images_of_any_size_go_in_and_come_out(shape):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_pixel_is_seen_and_every_pixel_is_made(shape):
-    model = conv_vae(shape)
-    x = torch.rand(40, *shape, requires_grad=True)  # in one of them it may meet a ReLU that is off
+    model = conv_vae(shape, activation=nn.Tanh)  # a ReLU may be off, and hide what is connected
+    x = torch.rand(40, *shape, requires_grad=True)
     mean, _ = model.encoder.mean_and_log_var(x)
     assert bool((torch.autograd.grad(mean.sum(), x)[0] != 0).any(0).all())
     different = model.decode(torch.randn(50, 3)).std(0)
