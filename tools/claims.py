@@ -76,6 +76,11 @@ def frechet_of_samples(model: VAE, seed: int) -> float:
     return judge_digits(samples, mnist().valid.x, seed=seed).frechet
 
 
+def tossed_batches(seed: int) -> Batches:
+    """Return batches of 128 training digits, tossed anew each time."""
+    return Batches(mnist().train.x, batch_size=128, seed=seed, device=device(), dynamic_binarization=True)
+
+
 def samples_of_quick_gan(seed: int, asked: Tensor | None = None) -> Tensor:
     """Train ``digit_gan``, with labels if digits are ``asked`` for, for the quick profile; draw samples."""
     data, where = mnist(), device()

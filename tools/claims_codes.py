@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 from torch.optim import Adam, Optimizer
 
-from claims import Asked, Measured, at_least, claim, mnist
+from claims import Asked, Measured, at_least, claim, mnist, tossed_batches
 from gm_lib.classifier import read_digits
 from gm_lib.data import Batch, Batches, binarize
 from gm_lib.evaluation import negative_elbo
@@ -34,10 +34,6 @@ DATA = (
 )
 SHORT = DATA.format(STEPS)
 NATS = "nats per image"
-
-
-def tossed_batches(seed: int) -> Batches:
-    return Batches(mnist().train.x, batch_size=128, seed=seed, device=device(), dynamic_binarization=True)
 
 
 def judged_images(seed: int) -> Tensor:

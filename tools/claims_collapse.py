@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from claims import Asked, Measured, at_least, at_most, claim, mnist
-from gm_lib.data import Batches, binarize
+from claims import Asked, Measured, at_least, at_most, claim, mnist, tossed_batches
+from gm_lib.data import binarize
 from gm_lib.evaluation import active_units, judge_digits, log_likelihood, negative_elbo, split_rate
 from gm_lib.runtime import device, forked_rng
 from gm_lib.vae import VAE, AutoregressiveBernoulli, Decoder, GaussianEncoder, digit_vae
@@ -66,8 +66,7 @@ def tossed(seed: int) -> Tensor:
 
 def trained(model: VAE, seed: int, steps: int = STEPS) -> VAE:
     """Train on dynamically binarized digits."""
-    batches = Batches(mnist().train.x, batch_size=128, seed=seed, device=device(), dynamic_binarization=True)
-    train(model, batches, steps=steps, seed=seed, average=0.998)
+    train(model, tossed_batches(seed), steps=steps, seed=seed, average=0.998)
     return model
 
 

@@ -11,8 +11,8 @@ import torch
 from sklearn.mixture import GaussianMixture
 from torch import Generator, Tensor
 
-from claims import Asked, Measured, at_least, at_most, claim, frechet_of_samples, mnist
-from gm_lib.data import Batches, binarize
+from claims import Asked, Measured, at_least, at_most, claim, frechet_of_samples, mnist, tossed_batches
+from gm_lib.data import binarize
 from gm_lib.evaluation import log_likelihood, negative_elbo, split_rate
 from gm_lib.runtime import device, forked_rng
 from gm_lib.vae import VAE, MixturePrior, digit_vae
@@ -225,6 +225,5 @@ def trained_vae(options: dict[str, Any], steps: int, seed: int) -> VAE:
     """Return ``digit_vae(**options)``, trained on fresh tosses of MNIST with everything from ``seed``."""
     with forked_rng(seed):
         model = digit_vae(**options)
-    batches = Batches(mnist().train.x, batch_size=128, seed=seed, device=device(), dynamic_binarization=True)
-    train(model, batches, steps=steps, seed=seed, average=0.998)
+    train(model, tossed_batches(seed), steps=steps, seed=seed, average=0.998)
     return model

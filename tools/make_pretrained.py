@@ -157,11 +157,11 @@ def midway(name: str, seed: int, run: Path | None) -> Made:
     return Made(players.half(), facts)
 
 
+# The network of Burda et al. 2016 with one stochastic layer.
+BURDA = "--hidden 200 --hidden 200 --latent-dim 50 --activation tanh"
 # The VAEs: the options of `python -m gm_lib train vae` that make them, with the steps.
 VAES: dict[str, str] = {
-    "digit_vae": (
-        "--hidden 200 --hidden 200 --latent-dim 50 --activation tanh --steps 93600 --decay-steps 93600"
-    ),
+    "digit_vae": f"{BURDA} --steps 93600 --decay-steps 93600",
     "digit_vae_plane": "--hidden 160 --hidden 80 --latent-dim 2 --steps 46800 --decay-steps 46800",
 }
 VAE_RECIPE = "--optimizer muon --batch-size 256 --average 0.999 --final --device cpu"

@@ -471,9 +471,6 @@ def elbo_gaps(seed: int) -> Measured:
     }
 
 
-# --- what the claims share
-
-
 @claim(
     "The checks of the exercises",
     "The check of an exercise calls wrong what a small mechanical change makes of the solution: another "

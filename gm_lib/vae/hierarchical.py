@@ -23,7 +23,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.distributions import Normal
 
-from gm_lib.networks import VALUES_AT_ONCE, check_input
+from gm_lib.networks import check_input
 from gm_lib.system.choose import choose, whole_number
 from gm_lib.system.parallel import randn
 from gm_lib.vae.bounds import iwae_bound
@@ -31,7 +31,7 @@ from gm_lib.vae.levels import Level, Residual, convolutional, dense, resized
 from gm_lib.vae.likelihood_base import Likelihood
 from gm_lib.vae.likelihoods import likelihood as _likelihood
 from gm_lib.vae.model import DIGIT_SHAPE
-from gm_lib.vae.model_base import ElboTerms, LatentVariableModel
+from gm_lib.vae.model_base import ElboTerms, LatentVariableModel, examples
 
 NETWORKS = {"mlp": dense, "conv": convolutional}
 WIDTHS = {"mlp": 400, "conv": 48}  # where none is given
@@ -178,12 +178,11 @@ class HierarchicalVAE(LatentVariableModel):
         """
         fixed = {at: self._fixed(at, z, n) for at, z in (given or {}).items()}
         u = self.start.new_empty(n, self.latent_dim).normal_(generator=generator)
-        at_once = max(1, VALUES_AT_ONCE // self.values_per_draw)
-        made = []
-        for rows in (slice(i, i + at_once) for i in range(0, max(n, 1), at_once)):
-            _, params = self._walk(u[rows], {at: z[rows] for at, z in fixed.items()})
-            made.append(self.likelihood.sample(params, generator) if noisy else self.likelihood.mean(params))
-        return torch.cat(made)
+
+        def params(rows: slice) -> Tensor:
+            return self._walk(u[rows], {at: z[rows] for at, z in fixed.items()})[1]
+
+        return examples(self.likelihood, params, n, self.values_per_draw, generator, noisy)
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor, y: Any = None) -> Tensor:

@@ -10,14 +10,14 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.distributions import Distribution, Normal
 
-from gm_lib.networks import VALUES_AT_ONCE, check_input, labels_of
+from gm_lib.networks import check_input, labels_of
 from gm_lib.system.choose import choose
 from gm_lib.system.parallel import randn
 from gm_lib.vae.bounds import doubly_reparameterized, iwae_bound, log_importance_weights
 from gm_lib.vae.convolutional import ConvDecoder, ConvEncoder
 from gm_lib.vae.likelihood_base import Likelihood
 from gm_lib.vae.likelihoods import likelihood as _likelihood
-from gm_lib.vae.model_base import ElboTerms, LatentVariableModel
+from gm_lib.vae.model_base import ElboTerms, LatentVariableModel, examples
 from gm_lib.vae.networks import Decoder, GaussianEncoder, check_decoder
 from gm_lib.vae.priors import MixturePrior, StandardNormal, VampPrior, log_prior
 
@@ -170,12 +170,14 @@ class VAE(LatentVariableModel):
         """
         z = self.prior_network.sample(n, generator)
         y = labels_of(y, n, self.num_classes, z.device)
-        at_once = max(1, VALUES_AT_ONCE // self.values_per_draw)
-        made = []
-        for part in (slice(i, i + at_once) for i in range(0, max(n, 1), at_once)):
-            params = self.decode(z[part], None if y is None else y[part])
-            made.append(self.likelihood.sample(params, generator) if noisy else self.likelihood.mean(params))
-        return torch.cat(made)
+        return examples(
+            self.likelihood,
+            lambda rows: self.decode(z[rows], None if y is None else y[rows]),
+            n,
+            self.values_per_draw,
+            generator,
+            noisy,
+        )
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:

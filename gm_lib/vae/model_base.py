@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from gm_lib.networks import check_input, check_labels
+from gm_lib.networks import VALUES_AT_ONCE, check_input, check_labels
 from gm_lib.system.choose import choose, whole_number
 from gm_lib.vae.bounds import free_bits as count_free_bits
 from gm_lib.vae.likelihood_base import Likelihood
@@ -87,17 +87,11 @@ class LatentVariableModel(nn.Module):
         return self.elbo_terms(x, y).elbo
 
     def optimizers(self) -> dict[str, Optimizer]:
-        """Return the optimizers. Call it when the model is on its device: a fused Adam is bound to it.
-
-        What the likelihood itself learns, one number for all pixels, moves ``FASTER`` times as far in a step.
-        """
-        shared = list(self.likelihood.parameters())
+        """Return the optimizers. Call it when the model is on its device: a fused Adam is bound to it."""
         matrices = self.matrices() if self.optimizer == "muon" else []
-        apart = {id(p) for p in (*shared, *matrices)}
-        groups: list[dict[str, Any]] = [{"params": [p for p in self.parameters() if id(p) not in apart]}]
-        if shared:
-            groups.append({"params": shared, "lr": FASTER * self.lr})
-        optimizers: dict[str, Optimizer] = {"adam": Adam(groups, lr=self.lr, fused=True)}
+        apart = {id(p) for p in (*self.likelihood.parameters(), *matrices)}
+        own = [p for p in self.parameters() if id(p) not in apart]
+        optimizers: dict[str, Optimizer] = {"adam": adam(own, self.likelihood, self.lr)}
         if matrices:
             optimizers["muon"] = muon(matrices, lr=FASTER * self.lr)
         for optimizer in optimizers.values():
@@ -138,6 +132,38 @@ class LatentVariableModel(nn.Module):
         check_input(x, self.likelihood.event_shape, next(self.parameters()), "the model")
         if self.num_classes:
             check_labels(y, self.num_classes, len(x))
+
+
+def adam(own: Iterable[nn.Parameter], likelihood: Likelihood, lr: float) -> Adam:
+    """Return Adam for a model's ``own`` parameters and those of its likelihood.
+
+    What the likelihood itself learns, one number for all pixels, moves ``FASTER`` times as far in a step.
+    """
+    groups: list[dict[str, Any]] = [{"params": list(own)}]
+    if shared := list(likelihood.parameters()):
+        groups.append({"params": shared, "lr": FASTER * lr})
+    return Adam(groups, lr=lr, fused=True)
+
+
+@torch.no_grad()
+def examples(
+    likelihood: Likelihood,
+    params: Callable[[slice], Tensor],
+    n: int,
+    values_per_draw: int,
+    generator: Generator | None,
+    noisy: bool,
+) -> Tensor:
+    """Return n examples, means of p(x | params) or ``noisy`` draws, few at a time for the memory's sake.
+
+    ``params(rows)``: the parameters of the examples in these rows. Shape (n, *event_shape).
+    """
+    at_once = max(1, VALUES_AT_ONCE // values_per_draw)
+    made = []
+    for rows in (slice(i, i + at_once) for i in range(0, max(n, 1), at_once)):
+        of_rows = params(rows)
+        made.append(likelihood.sample(of_rows, generator) if noisy else likelihood.mean(of_rows))
+    return torch.cat(made)
 
 
 def muon(matrices: Sequence[nn.Parameter], lr: float) -> Optimizer:

@@ -8,15 +8,15 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
-from gm_lib.networks import VALUES_AT_ONCE, check_input, evaluating, require
+from gm_lib.networks import check_input, evaluating, require
 from gm_lib.system.choose import choose
 from gm_lib.vae.code_prior import CodePrior
 from gm_lib.vae.likelihood_base import Likelihood
 from gm_lib.vae.likelihoods import likelihood as _likelihood
 from gm_lib.vae.model import DIGIT_SHAPE
-from gm_lib.vae.model_base import FASTER
+from gm_lib.vae.model_base import adam, examples
 from gm_lib.vae.quantizers import FiniteScalarQuantizer, Quantized, VectorQuantizer, perplexity
 
 
@@ -123,22 +123,19 @@ class VQVAE(nn.Module):
         else:
             shape, device = (n, *self.places), next(self.parameters()).device
             indices = torch.randint(self.quantizer.num_codes, shape, generator=generator, device=device)
-        made = []
-        for part in indices.split(max(1, VALUES_AT_ONCE // self.values_per_draw)):
-            params = self.decode(part)
-            made.append(self.likelihood.sample(params, generator) if noisy else self.likelihood.mean(params))
-        return torch.cat(made)
+        return examples(
+            self.likelihood,
+            lambda rows: self.decode(indices[rows]),
+            n,
+            self.values_per_draw,
+            generator,
+            noisy,
+        )
 
     def optimizers(self) -> dict[str, Optimizer]:
-        """Return the one optimizer, of all but the prior. Call it when the model is on its device.
-
-        What the likelihood itself learns, one number for all pixels, moves ``FASTER`` times as far in a step.
-        """
+        """Return the one optimizer, of all but the prior. Call it when the model is on its device."""
         networks = [*self.encoder.parameters(), *self.quantizer.parameters(), *self.decoder.parameters()]
-        groups: list[dict[str, Any]] = [{"params": networks}]
-        if shared := list(self.likelihood.parameters()):
-            groups.append({"params": shared, "lr": FASTER * self.lr})
-        return {"adam": Adam(groups, lr=self.lr, fused=True)}
+        return {"adam": adam(networks, self.likelihood, self.lr)}
 
     def update(self, batch: Any, optimizers: dict[str, Optimizer], step: int) -> dict[str, Tensor]:
         """Take one gradient step on a batch ``(x, y)``; return the terms in nats, and the perplexity."""

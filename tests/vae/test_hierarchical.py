@@ -301,7 +301,7 @@ def test_one_z_may_be_given_for_all_and_parts_of_a_sample_get_their_own(monkeypa
     all_the_same = model.sample(7, given={1: z[:1].expand(7, 3)}, generator=torch.Generator().manual_seed(0))
     assert torch.equal(one, all_the_same)
     whole = model.sample(7, given={1: z}, generator=torch.Generator().manual_seed(0))
-    monkeypatch.setattr("gm_lib.vae.hierarchical.VALUES_AT_ONCE", 2 * model.values_per_draw)
+    monkeypatch.setattr("gm_lib.vae.model_base.VALUES_AT_ONCE", 2 * model.values_per_draw)
     cut = model.sample(7, given={1: z}, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(whole, cut)
 

@@ -239,7 +239,7 @@ def test_samples_are_the_same_however_many_are_decoded_at_a_time(monkeypatch):
     model = small_vae().double()
     together, in_parts = [], []
     for found, limit in ((together, 2**22), (in_parts, 3 * 16)):
-        monkeypatch.setattr("gm_lib.vae.model.VALUES_AT_ONCE", limit)
+        monkeypatch.setattr("gm_lib.vae.model_base.VALUES_AT_ONCE", limit)
         found.append(model.sample(7, generator=torch.Generator().manual_seed(0)))
     torch.testing.assert_close(together, in_parts)
     assert model.sample(0).shape == (0, *SHAPE)
