@@ -7,7 +7,6 @@ thousand at a time in a file beside them: an interrupted run goes on with both.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,20 +17,21 @@ from gm_lib.evaluation import active_units, log_likelihood, negative_elbo
 from gm_lib.runtime import forked_rng
 from gm_lib.system.checkpoints import load_checkpoint
 from gm_lib.system.files import replace_file
-from gm_lib.vae import VAE
+from gm_lib.vae.model_base import LatentVariableModel
 from make_pretrained import BURDA, vae_by_command
 from records import ROOT, Limit
 
 DRAWS = 5000  # importance weights for each image
+FEWER = 500  # for a network whose decoder costs six times as much: the bound is the looser for it
 PART = 1000  # images measured at a time
-STEPS_PER_EPOCH = 60_000 // 256
+BATCH = 512
+EPOCH = 60_000 // BATCH  # steps
 
 TEST = (
     "MNIST, dynamically binarized: trained on the 60,000 images that are not for testing, measured on one "
     "draw "
 )
 QUANTITIES = {
-    "bound_5000": "bound of −log p(x) by 5,000 importance weights, 10,000 test images",
     "negative_elbo": "−ELBO, the same images",
     "active": "active latent dimensions",
     "epochs": "how often each image was shown",
@@ -39,15 +39,17 @@ QUANTITIES = {
 }
 
 
-def published(name: str, options: str, steps: int, seed: int) -> Measured:
+def published(name: str, options: str, steps: int, seed: int, draws: int = DRAWS) -> Measured:
     """Train by the command line, or go on with what is there, and measure on the test images."""
     out = ROOT / "runs" / "published" / f"{name}-{seed}"
-    model = vae_by_command(f"{options} --steps {steps} --decay-steps {steps}", seed, out)
+    model: LatentVariableModel = vae_by_command(
+        f"{options} --batch-size {BATCH} --steps {steps} --decay-steps {steps}", seed, out
+    )
     history = load_checkpoint(out).state["history"]
     with forked_rng(seed):
         test = binarize(mnist().test.x)
     return {
-        "bound_5000": -bound_of_parts(model, test, seed, out / f"bound_{DRAWS}.json"),
+        f"bound_{draws}": -bound_of_parts(model, test, draws, seed, out / f"bound_{draws}.json"),
         "negative_elbo": negative_elbo(model, test, k=10, seed=seed).mean,
         "epochs": history["images"] / 60_000,
         "active": active_units(model, test).count,
@@ -55,41 +57,56 @@ def published(name: str, options: str, steps: int, seed: int) -> Measured:
     }
 
 
-def bound_of_parts(model: VAE, x: torch.Tensor, seed: int, file: Path) -> float:
+def bound_of_parts(model: LatentVariableModel, x: torch.Tensor, draws: int, seed: int, file: Path) -> float:
     """Return the mean bound of log p(x), measured part by part; those that ``file`` holds are done."""
     done: list[float] = json.loads(file.read_text()) if file.exists() else []
     parts = x.split(PART)
     for place in range(len(done), len(parts)):
-        done.append(log_likelihood(model, parts[place], k=DRAWS, seed=seed + place, progress=True).mean)
+        done.append(log_likelihood(model, parts[place], k=draws, seed=seed + place, progress=True).mean)
         replace_file(file, json.dumps(done).encode())
     return sum(value * len(part) for value, part in zip(done, parts, strict=True)) / len(x)
 
 
-def asked(gate: Limit, aim: Limit) -> dict[str, Asked]:
+def asked(gate: Limit, aim: Limit, draws: int = DRAWS) -> dict[str, Asked]:
     """Return what is measured of each network, with gate and aim of the bound."""
     units = {"active": "dimensions", "epochs": "epochs", "hours": "hours"}
-    quantities = {name: Asked(what, units.get(name, "nats per image")) for name, what in QUANTITIES.items()}
-    return quantities | {"bound_5000": replace(quantities["bound_5000"], gate=gate, aim=aim)}
+    bound = Asked(
+        f"bound of −log p(x) by {draws:,} importance weights, 10,000 test images", "nats per image", gate, aim
+    )
+    others = {name: Asked(what, units.get(name, "nats per image")) for name, what in QUANTITIES.items()}
+    return {f"bound_{draws}": bound} | others
 
 
 @claim(
-    "A published VAE, trained in an hour",
+    "A published VAE, trained in less than an hour",
     "The 784-200-200-50 network that Burda et al. (2016) trained for 3,280 epochs to 86.76 nats comes within "
-    "half a nat of that in 400 epochs.",
+    "half a nat of that in 300 epochs.",
     TEST + "of the 10,000 test images for each seed",
     **asked(gate=at_most(86.76 + 0.5), aim=at_most(86.76)),
 )
 def published_vae(seed: int) -> Measured:
-    return published("vae", BURDA, 400 * STEPS_PER_EPOCH, seed)
+    return published("vae", BURDA, 300 * EPOCH, seed)
 
 
 @claim(
     "A published importance-weighted autoencoder",
-    "The same network trained on five draws, published 85.54 nats, comes within half a nat of that in 300 "
+    "The same network trained on five draws, published 85.54 nats, comes within half a nat of that in 200 "
     "epochs, with the doubly reparameterized gradient.",
     TEST + "of the 10,000 test images",
     **asked(gate=at_most(85.54 + 0.5), aim=at_most(85.54)),
 )
 def published_iwae_5(seed: int) -> Measured:
     options = f"{BURDA} --k 5 --gradient 'doubly reparameterized'"
-    return published("iwae_5", options, 300 * STEPS_PER_EPOCH, seed)
+    return published("iwae_5", options, 200 * EPOCH, seed)
+
+
+@claim(
+    "A hierarchy of linear layers, against published likelihoods",
+    "Three levels of twenty dimensions between linear layers, trained on the ELBO for less than two hours, "
+    "come within 84 nats; the two-layer network of Burda et al. (2016), trained on fifty draws, had 82.90.",
+    TEST + "of the 10,000 test images",
+    **asked(gate=at_most(84), aim=at_most(82), draws=FEWER),
+)
+def published_hierarchy(seed: int) -> Measured:
+    options = "--architecture hierarchical"
+    return published("hierarchy", options, 26_000, seed, FEWER)

@@ -170,7 +170,7 @@ SCORED, SCORED_DRAWS = 2000, 200  # of the test images, and importance weights f
 
 def vae_by_command(options: str, seed: int, out: Path) -> VAE:
     """Train a VAE by the command line with these ``options`` in ``out``, or go on with what is there."""
-    command = shlex.split(f"train vae {options} {VAE_RECIPE} --seed {seed}")
+    command = shlex.split(f"train vae {VAE_RECIPE} {options} --seed {seed}")
     if gm_lib([*command, "--out", str(out)], standalone_mode=False):  # a status: it was stopped
         raise KeyboardInterrupt
     model: VAE = load(out, "cpu")[0]
@@ -193,7 +193,7 @@ def vae(name: str, seed: int, run: Path | None) -> Made:
         "config": model.config,
         "stages": [{"lr": model.lr, "steps": model.decay_steps}],
         "training_seconds": round(load_checkpoint(out).state["history"]["seconds"]),
-        "trained_by": f"python -m gm_lib train vae {options} {VAE_RECIPE} --seed {seed}",
+        "trained_by": f"python -m gm_lib train vae {VAE_RECIPE} {options} --seed {seed}",
         "negative_bound": {
             "nats": -bound.mean,
             "standard_error": bound.standard_error,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +12,7 @@ from torch.optim import Adam, Optimizer
 
 from gm_lib.networks import VALUES_AT_ONCE, check_input, check_labels
 from gm_lib.system.choose import choose, whole_number
+from gm_lib.training.muon import Muon
 from gm_lib.vae.bounds import free_bits as count_free_bits
 from gm_lib.vae.likelihood_base import Likelihood
 
@@ -93,7 +94,7 @@ class LatentVariableModel(nn.Module):
         own = [p for p in self.parameters() if id(p) not in apart]
         optimizers: dict[str, Optimizer] = {"adam": adam(own, self.likelihood, self.lr)}
         if matrices:
-            optimizers["muon"] = muon(matrices, lr=FASTER * self.lr)
+            optimizers["muon"] = Muon(matrices, lr=FASTER * self.lr)
         for optimizer in optimizers.values():
             for group in optimizer.param_groups:
                 group.setdefault("initial_lr", group["lr"])
@@ -164,15 +165,3 @@ def examples(
         of_rows = params(rows)
         made.append(likelihood.sample(of_rows, generator) if noisy else likelihood.mean(of_rows))
     return torch.cat(made)
-
-
-def muon(matrices: Sequence[nn.Parameter], lr: float) -> Optimizer:
-    """Return Muon, the optimizer whose steps are orthogonalized momentum, for weight matrices.
-
-    Raises ``RuntimeError`` where torch is older than 2.9, the first that has it.
-    """
-    if not hasattr(torch.optim, "Muon"):
-        raise RuntimeError(
-            f"optimizer='muon' needs torch 2.9 or newer, and this is {torch.__version__}: take 'adam'."
-        )
-    return torch.optim.Muon(list(matrices), lr=lr, weight_decay=0.0, momentum=0.95)

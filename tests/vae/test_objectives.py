@@ -157,12 +157,6 @@ def test_every_weight_has_one_optimizer_and_matrices_have_muon():
     assert all(p.ndim < 2 for group in groups["adam"] for p in group["params"])
 
 
-def test_an_old_torch_without_muon_is_named(monkeypatch):
-    monkeypatch.delattr(torch.optim, "Muon")
-    with pytest.raises(RuntimeError, match=r"torch 2\.9 or newer"):
-        digit_vae(hidden=8, optimizer="muon").optimizers()
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
