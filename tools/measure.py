@@ -3,6 +3,7 @@
     python tools/measure.py --list
     python tools/measure.py vae_quick
     python tools/measure.py vae_quick --seeds 0 1 2 3 4
+    python tools/measure.py vae_quick --seeds 3 4 --add
 
 A run that was interrupted goes on with the seeds that are still to do. When all are done, book/results.md is
 made anew from all the records.
@@ -71,7 +72,7 @@ from gm_lib.runtime import device, forked_rng
 from gm_lib.system.files import replace_file
 from gm_lib.vae import VAE, digit_autoencoder, digit_vae, iwae_bound, refine
 from make_pretrained import train
-from records import FOLDER, ROOT, SHARE, Quantity, Record, as_json, rounded, summary
+from records import FOLDER, ROOT, SHARE, Quantity, Record, as_json, read, rounded, summary
 
 PACKAGES = ("torch", "numpy", "gm_lib")
 SEEDS = (0, 1, 2)
@@ -513,18 +514,24 @@ def negative_bound_of(model: VAE, x: Tensor, q: Normal, k: int, seed: int) -> fl
 # --- measuring
 
 
-def measure(name: str, seeds: tuple[int, ...], root: Path = ROOT) -> Record:
+def measure(name: str, seeds: tuple[int, ...], root: Path = ROOT, *, add: bool = False) -> Record:
     """Measure a claim with each seed that is not done yet; write its record; return it.
+
+    With ``add`` the record that is there keeps its seeds, and the others are added to them.
 
     A finished seed is kept in ``results/.NAME.partial.json`` until all are done, and counts as long as the
     claim's function, library, lock and data are what they were. Raises what the claim raises, and
     ``ValueError`` for a gate that does not hold: the seeds then stay there, to be looked at, and no record is
-    written.
+    written. So do seeds that cannot be added, since the record is of another claim, version or machine.
     """
     claim = CLAIMS[name]
     partial = root / FOLDER / f".{name}.partial.json"
     made_by = fingerprint(claim)  # now: the files may be edited while it runs
     done = finished_seeds(partial, made_by)
+    if add:
+        there = read(root / FOLDER / f"{name}.json")
+        done |= seeds_of_record(there)
+        seeds = tuple(dict.fromkeys((*there.seeds, *seeds)))
     for place, seed in enumerate(seeds, start=1):
         where = f"[{place}/{len(seeds)}] {name}, seed {seed}:"
         if str(seed) in done:
@@ -541,6 +548,8 @@ def measure(name: str, seeds: tuple[int, ...], root: Path = ROOT) -> Record:
         shown = ", ".join(f"{key} {value:.5g}" for key, value in values.items())
         print(f"{where} {shown} ({seconds:.0f} s)", flush=True)
     record = as_record(name, seeds, [done[str(seed)] for seed in seeds])
+    if add and (other := differences(there, record)):
+        raise ValueError(f"{name}.json is of another {', '.join(other)} than now: measure all seeds again.")
     for key, quantity in record.quantities.items():
         if quantity.gate and not all(map(quantity.gate.holds, quantity.values)):
             raise ValueError(
@@ -550,6 +559,29 @@ def measure(name: str, seeds: tuple[int, ...], root: Path = ROOT) -> Record:
     replace_file(root / FOLDER / f"{name}.json", as_json(record).encode())
     partial.unlink()
     return record
+
+
+def seeds_of_record(record: Record) -> dict[str, Any]:
+    """Return what a record holds of each of its seeds, as it is kept of an interrupted run."""
+    return {
+        str(seed): {
+            "values": {key: quantity.values[place] for key, quantity in record.quantities.items()},
+            "seconds": record.seconds[place],
+            "cpu_seconds": record.cpu_seconds[place],
+        }
+        for place, seed in enumerate(record.seeds)
+    }
+
+
+def differences(record: Record, other: Record) -> list[str]:
+    """Name what keeps the seeds of two records from standing in one."""
+    parts = ("title", "claim", "data", "hardware", "versions")
+    found = [part for part in parts if getattr(record, part) != getattr(other, part)]
+    asked, others = (
+        {key: (q.what, q.unit, q.gate, q.aim) for key, q in each.quantities.items()}
+        for each in (record, other)
+    )
+    return found + ["set of quantities"] * (asked != others)
 
 
 def as_record(name: str, seeds: tuple[int, ...], done: list[dict[str, Any]]) -> Record:
@@ -631,6 +663,9 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         "name", nargs="?", choices=sorted(CLAIMS), metavar="NAME", help="the claim to measure"
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="which seeds (0 1 2)")
+    parser.add_argument(
+        "--add", action="store_true", help="keep the seeds that the record holds, and add these"
+    )
     parser.add_argument("--list", action="store_true", help="list the claims that can be measured")
     asked = parser.parse_args(arguments)
     if asked.list:
@@ -643,7 +678,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     if min(seeds) < 0:
         parser.error(f"a seed is 0 or more, not {min(seeds)}")
     try:
-        record = measure(asked.name, seeds, root)
+        record = measure(asked.name, seeds, root, add=asked.add)
     except KeyboardInterrupt:
         print("\nInterrupted. Finished seeds are kept; the same command goes on from there.", file=sys.stderr)
         return 130

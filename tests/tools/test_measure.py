@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib import metadata
 
 import pytest
@@ -78,6 +79,34 @@ def test_an_interrupted_run_goes_on_with_the_seeds_that_are_to_do(toy, course, c
     assert main(["toy"], course) == 0
     assert toy.seeds == [0, 1, 2]
     assert read(course / "results" / "toy.json").quantities["nats"].values == (102.6, 103.6, 106.6)
+
+
+def test_seeds_are_added_to_a_record_as_if_all_had_been_measured_at_once(toy, course):
+    assert main(["toy", "--seeds", "0", "1"], course) == 0
+    assert main(["toy", "--seeds", "1", "2", "--add"], course) == 0
+    assert toy.seeds == [0, 1, 2]
+    added = read(course / "results" / "toy.json")
+    assert main(["toy"], course) == 0
+    together = read(course / "results" / "toy.json")
+    assert added.quantities == together.quantities
+    assert (added.seeds, added.command) == (together.seeds, together.command)
+
+
+def test_seeds_are_not_added_to_the_record_of_another_claim(toy, course, monkeypatch, capsys):
+    assert main(["toy", "--seeds", "0"], course) == 0
+    before = (course / "results" / "toy.json").read_bytes()
+    asked = CLAIMS["toy"].quantities | {"nats": Asked("−ELBO", "nats", gate=at_most(130))}
+    other = replace(CLAIMS["toy"], claim="It works otherwise.", quantities=asked)
+    monkeypatch.setitem(CLAIMS, "toy", other)
+    assert main(["toy", "--seeds", "1", "--add"], course) == 1
+    assert "of another claim, set of quantities than now" in capsys.readouterr().err
+    assert (course / "results" / "toy.json").read_bytes() == before
+
+
+def test_seeds_cannot_be_added_to_nothing(toy, course, capsys):
+    assert main(["toy", "--seeds", "0", "--add"], course) == 1
+    assert "toy.json" in capsys.readouterr().err
+    assert toy.seeds == []
 
 
 def test_seeds_of_other_code_or_data_are_measured_again(toy, course, monkeypatch):
