@@ -83,6 +83,12 @@ SCOREBOARD = (
         nats=("bound_300", "300 importance weights, 1,000 images"),
         frechet="frechet",
     ),
+    Standing(
+        11,
+        "VAE of Burda et al. (2016), 50 latent dimensions, 300 epochs of all images but those for testing",
+        "published_vae",
+        nats=("bound_5000", "5,000 importance weights, 10,000 images"),
+    ),
     Standing(13, "GAN, 1,200 steps", "gan_quick", frechet="frechet"),
     Standing(13, "GAN that is told the digit, 1,200 steps", "gan_labels_quick", frechet="frechet"),
 )
