@@ -57,7 +57,7 @@ def test_all_maps_of_a_dcgan_have_their_channels_last_in_memory_and_so_have_thei
 
 
 def test_without_batch_norm_each_image_is_judged_by_itself():
-    discriminator, x = DCGANDiscriminator(4, batch_norm=False).double(), torch.rand(6, 1, 28, 28).double()
+    discriminator, x = DCGANDiscriminator(4, norm="none").double(), torch.rand(6, 1, 28, 28).double()
     torch.testing.assert_close(discriminator(x)[2:3], discriminator(x[2:3]))
     with_batch_norm = DCGANDiscriminator(4).double()
     assert not torch.allclose(with_batch_norm(x)[2:3], with_batch_norm(x[2:3]))
