@@ -25,8 +25,8 @@ from gm_lib import __version__, runtime
 from gm_lib.classifier import NUM_FEATURES
 from gm_lib.cli import env, evaluate, runs, train
 from gm_lib.cli.main import main
-from gm_lib.data import ImageData, images, sources
-from gm_lib.evaluation import judge_digits, log_likelihood, negative_elbo
+from gm_lib.data import ImageData, images, sources, stacked
+from gm_lib.evaluation import judge_digits, log_likelihood, negative_elbo, stacked_mode_coverage
 from gm_lib.gan import LOSSES, PENALTIES, digit_gan, digits
 from gm_lib.system import parallel
 from gm_lib.training import latest_checkpoint, load_checkpoint, load_weights
@@ -486,6 +486,35 @@ def test_a_conditional_model_is_evaluated_given_the_labels(trained: Callable[...
     output = succeed("evaluate", str(run), "--k", "2", "--limit", "5")
     assert "dynamically binarized, given their labels, 5 images" in output
     assert json.loads((run / "evaluation.json").read_text())["kind"].endswith("given their labels")
+
+
+def test_a_gan_of_stacked_digits_is_trained_resumed_and_judged_by_its_modes() -> None:
+    small = (*SMALL_GAN, "--data", "stacked", "--pack", "2")
+    succeed("train", "gan", *small, "--out", "run", "--steps", "3")
+    assert "Going on from run/checkpoint-0000003" in succeed("train", "gan", *small, "--out", "run")
+    succeed("train", "gan", *small, "--out", "at-once")
+    assert same_weights(Path("run"), Path("at-once"))
+    model, config, _ = runs.load(Path("run"), "cpu")
+    assert (config["data"], config["stacked"], config["shape"]) == ("digits", True, [3, 28, 28])
+    with Image.open("run/samples.png") as picture:
+        assert picture.mode == "RGB"
+
+    output = succeed("evaluate", "run", "--samples", "70", "--split", "test")
+    generated = stacked_mode_coverage(model.sample(70, generator=torch.Generator().manual_seed(0)))
+    real = stacked_mode_coverage(stacked(images("digits").test.x, 70))
+    assert str(generated) in output
+    assert str(real) in output.partition("real digits")[2]
+    found = json.loads(Path("run/evaluation.json").read_text())["stacks"]
+    assert found == {"generated": generated.as_dict(), "real": real.as_dict()}
+    assert real.covered > generated.covered
+
+
+def test_stacked_digits_are_for_gans_and_have_no_labels() -> None:
+    assert "no labels for --conditional" in refused("train", "gan", "--data", "stacked", "--conditional")
+    assert "unknown data set 'stacked'" in refused("train", "vae", "--data", "stacked")
+    assert "three images in each stack it must be from 1 to 399" in refused(
+        "train", "gan", *SMALL_GAN, "--data", "stacked", "--batch-size", "400"
+    )
 
 
 @pytest.mark.parametrize("kind", ["vae", "gan"])

@@ -48,7 +48,6 @@ def test_a_seed_gives_what_was_promised_and_the_same_again(name):
     assert set(first) == set(claim.quantities)
     if name == "remedies_grid":
         assert but_seconds(claim.measure(3)) == but_seconds(first)
-        assert but_seconds(claim.measure(4)) != but_seconds(first)
 
 
 @pytest.mark.usefixtures("short")
