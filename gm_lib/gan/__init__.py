@@ -2,13 +2,7 @@
 
 from gm_lib.gan.augment import augment_images
 from gm_lib.gan.digits import digit_gan
-from gm_lib.gan.images import (
-    DCGANDiscriminator,
-    DCGANGenerator,
-    ResidualBlock,
-    ResNetDiscriminator,
-    ResNetGenerator,
-)
+from gm_lib.gan.images import DCGANDiscriminator, DCGANGenerator, ResNetDiscriminator, ResNetGenerator
 from gm_lib.gan.losses import (
     LOSSES,
     Loss,
@@ -18,7 +12,7 @@ from gm_lib.gan.losses import (
 )
 from gm_lib.gan.model import GAN
 from gm_lib.gan.networks import MLPDiscriminator, MLPGenerator, Packed, spectrally_normalized
-from gm_lib.gan.penalties import PENALTIES, gradient_penalty, r1, r1_and_r2, r2
+from gm_lib.gan.penalties import PENALTIES, gradient_penalty, r1, r2
 
 __all__ = [
     "GAN",
@@ -32,7 +26,6 @@ __all__ = [
     "Packed",
     "ResNetDiscriminator",
     "ResNetGenerator",
-    "ResidualBlock",
     "augment_images",
     "digit_gan",
     "discriminator_loss",
@@ -40,7 +33,6 @@ __all__ = [
     "minimax_generator_loss",
     "non_saturating_generator_loss",
     "r1",
-    "r1_and_r2",
     "r2",
     "spectrally_normalized",
 ]

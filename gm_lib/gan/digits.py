@@ -6,28 +6,22 @@ from typing import Any
 
 import torch
 
+from gm_lib.gan import images
 from gm_lib.gan.augment import augment_images
-from gm_lib.gan.images import (
-    DIGIT_SHAPE,
-    DCGANDiscriminator,
-    DCGANGenerator,
-    ResNetDiscriminator,
-    ResNetGenerator,
-)
 from gm_lib.gan.model import GAN
 from gm_lib.gan.networks import Packed
 from gm_lib.gan.penalties import PENALTIES
 from gm_lib.system.choose import choose, whole_number
 
 ARCHITECTURES: dict[str, tuple[Any, Any]] = {
-    "dcgan": (DCGANGenerator, DCGANDiscriminator),
-    "resnet": (ResNetGenerator, ResNetDiscriminator),
+    "dcgan": (images.DCGANGenerator, images.DCGANDiscriminator),
+    "resnet": (images.ResNetGenerator, images.ResNetDiscriminator),
 }
 
 
 def digit_gan(
     *,
-    shape: Sequence[int] = DIGIT_SHAPE,
+    shape: Sequence[int] = images.DIGIT_SHAPE,
     architecture: str = "dcgan",
     latent_dim: int = 32,
     width: int = 32,

@@ -1,10 +1,9 @@
 """Generators and discriminators of images of any shape (channels, height, width).
 
-Both kinds halve height and width several times, to about 4 or 7, and double the channels each time: ``width``
-channels at half the size of the image, twice as many at a quarter. A label is one more plane for each class,
-all ones for the image's own and zeros for the others. ``norm`` is what normalizes a discriminator: "batch"
-norm; "spectral" norm of the weights; or "none". Without batch norm each image is judged by itself, also in
-training mode, as a penalty on the gradient needs it.
+There are ``width`` channels at half the height and width, twice as many at a quarter, and so on to sides of
+4 to 7. A label is one more plane for each class, all ones for the image's own and zeros for the others.
+``norm`` normalizes a discriminator: "batch", "spectral" or "none". Without batch norm each image is judged by
+itself, also in training mode, as a penalty on the gradient needs it.
 """
 
 import math
@@ -19,6 +18,7 @@ from gm_lib.gan.networks import label, spectrally_normalized, with_label
 from gm_lib.networks import FromMaps, ToMaps, check_input, conv_down, conv_up
 from gm_lib.system.choose import choose
 
+Shape = Sequence[int]
 DIGIT_SHAPE = (1, 28, 28)
 
 
@@ -27,7 +27,7 @@ class _ImageGenerator(nn.Module):
 
     net: nn.Sequential
 
-    def __init__(self, latent_dim: int, shape: Sequence[int], num_classes: int):
+    def __init__(self, latent_dim: int, shape: Shape, num_classes: int):
         super().__init__()
         self.latent_dim, self.out_shape, self.num_classes = latent_dim, tuple(shape), num_classes
 
@@ -45,7 +45,7 @@ class _ImageDiscriminator(nn.Module):
 
     net: nn.Sequential
 
-    def __init__(self, shape: Sequence[int], num_classes: int):
+    def __init__(self, shape: Shape, num_classes: int):
         super().__init__()
         self.in_shape, self.num_classes = tuple(shape), num_classes
 
@@ -62,14 +62,10 @@ class _ImageDiscriminator(nn.Module):
 class DCGANGenerator(_ImageGenerator):
     """G(z) for images in [0, 1]: small maps, doubled until they are the image's size. Radford et al. 2016.
 
-    For 28×28 they are 7×7, 14×14 and 28×28; for 32×32, 4×4, 8×8, 16×16 and 32×32.
-
-    Raises ``ValueError`` for a ``shape`` that cannot be halved.
+    For 28×28: 7×7, 14×14. For 32×32: 4×4, 8×8, 16×16. Raises ``ValueError`` for what cannot be halved so.
     """
 
-    def __init__(
-        self, latent_dim: int, width: int, num_classes: int = 0, *, shape: Sequence[int] = DIGIT_SHAPE
-    ):
+    def __init__(self, latent_dim: int, width: int, num_classes: int = 0, *, shape: Shape = DIGIT_SHAPE):
         super().__init__(latent_dim, shape, num_classes)
         sizes = _halves(shape, even=True)
         channels = [width * 2**i for i in range(len(sizes))]
@@ -85,23 +81,16 @@ class DCGANGenerator(_ImageGenerator):
 
 
 class DCGANDiscriminator(_ImageDiscriminator):
-    """The logit of D(x) for images: maps, halved until they are small, then one number. Radford et al. 2016.
+    """The logit of D(x) for images: the maps of :class:`DCGANGenerator` in the opposite order."""
 
-    The maps are those of :class:`DCGANGenerator`, in the opposite order. Raises what it raises, and
-    ``ValueError`` for an unknown ``norm``.
-    """
-
-    def __init__(
-        self, width: int, num_classes: int = 0, *, shape: Sequence[int] = DIGIT_SHAPE, norm: str = "batch"
-    ):
+    def __init__(self, width: int, num_classes: int = 0, *, shape: Shape = DIGIT_SHAPE, norm: str = "batch"):
         super().__init__(shape, num_classes)
         sizes = _halves(shape, even=True)
         channels = [width * 2**i for i in range(len(sizes))]
         batch_norm = choose("norm", norm, ("batch", "spectral", "none")) == "batch"
         self.net = nn.Sequential(
-            conv_down(
-                shape[0] + num_classes, width, batch_norm=False
-            ),  # it would hide how bright an image is
+            # No batch norm here: it would hide how bright an image is.
+            conv_down(shape[0] + num_classes, width, batch_norm=False),
             *(conv_down(once, twice, batch_norm=batch_norm) for once, twice in pairwise(channels)),
             FromMaps(),
             nn.Linear(math.prod(sizes[-1]) * channels[-1], 1),
@@ -113,8 +102,7 @@ class DCGANDiscriminator(_ImageDiscriminator):
 class ResidualBlock(nn.Module):
     """x + f(x) for maps (n, channels, h, w), f three convolutions with leaky ReLUs between.
 
-    ``silent``: f is 0 at first, since its last convolution is, so that the signal begins at the same size
-    through any number of blocks. In the way of Huang et al. 2024, without groups of channels.
+    As in Huang et al. 2024, but without groups of channels. ``silent``: f is 0 at first, by its last layer.
     """
 
     def __init__(self, channels: int, *, silent: bool = True):
@@ -135,16 +123,12 @@ class ResidualBlock(nn.Module):
 
 
 class ResNetGenerator(_ImageGenerator):
-    """G(z) for images in [0, 1]: a residual block at each size but the image's, and no normalization.
+    """G(z) for images in [0, 1]: residual blocks without normalization, in the way of Huang et al. 2024.
 
-    In the way of Huang et al. 2024. Sizes need not be even: for 28×28 they are 7×7 and 14×14, for 15×9, 8×5.
-
-    Raises ``ValueError`` for a ``shape`` with a side of 7 or less.
+    Blocks at half the size, rounded up, at a quarter … Raises ``ValueError`` for a side of 7 or less.
     """
 
-    def __init__(
-        self, latent_dim: int, width: int, num_classes: int = 0, *, shape: Sequence[int] = DIGIT_SHAPE
-    ):
+    def __init__(self, latent_dim: int, width: int, num_classes: int = 0, *, shape: Shape = DIGIT_SHAPE):
         super().__init__(latent_dim, shape, num_classes)
         sizes = _halves(shape, even=False)
         channels = width * 2 ** (len(sizes) - 1)
@@ -157,22 +141,18 @@ class ResNetGenerator(_ImageGenerator):
             fewer = nn.Conv2d(channels, channels // 2, kernel_size=1)
             channels //= 2
             layers += [fewer, nn.Upsample(size, mode="bilinear"), ResidualBlock(channels)]
-        # Doubled and made even or odd, as the image is.
-        extra = 1 - shape[1] % 2, 1 - shape[2] % 2
+        extra = 1 - shape[1] % 2, 1 - shape[2] % 2  # even or odd sides, as the image has
         last = nn.ConvTranspose2d(width, shape[0], 3, stride=2, padding=1, output_padding=extra)
         self.net = nn.Sequential(*layers, last, nn.Sigmoid())
 
 
 class ResNetDiscriminator(_ImageDiscriminator):
-    """The logit of D(x) for images: the sizes of :class:`ResNetGenerator` in the opposite order.
+    """The logit of D(x) for images: the blocks of :class:`ResNetGenerator` in the opposite order.
 
-    ``norm``: "none", or "spectral", which divides by the size of the weights, so that no block can begin with
-    zeros. Raises what the generator raises, and ``ValueError`` for another ``norm``.
+    ``norm`` is "none", or "spectral", which divides by the size of weights, so that none may begin at zero.
     """
 
-    def __init__(
-        self, width: int, num_classes: int = 0, *, shape: Sequence[int] = DIGIT_SHAPE, norm: str = "none"
-    ):
+    def __init__(self, width: int, num_classes: int = 0, *, shape: Shape = DIGIT_SHAPE, norm: str = "none"):
         super().__init__(shape, num_classes)
         sizes, channels = _halves(shape, even=False), width
         silent = choose("norm of a residual network", norm, ("spectral", "none")) == "none"
@@ -189,7 +169,7 @@ class ResNetDiscriminator(_ImageDiscriminator):
             spectrally_normalized(self.net)
 
 
-def _halves(shape: Sequence[int], *, even: bool) -> list[tuple[int, int]]:
+def _halves(shape: Shape, *, even: bool) -> list[tuple[int, int]]:
     """Return (height, width) of the image's half, its quarter and so on, rounded up, while both are above 3.
 
     If what is halved is to be ``even``, it ends where it is not. Raises ``ValueError`` if it cannot begin.
@@ -203,7 +183,5 @@ def _halves(shape: Sequence[int], *, even: bool) -> list[tuple[int, int]]:
         sizes.append((height, width))
     if not sizes:
         other = " and even, or take the residual networks" if even else ""
-        raise ValueError(
-            f"images of {height}×{width} cannot be halved: make both sides larger than 7{other}."
-        )
+        raise ValueError(f"{height}×{width} images cannot be halved: make both sides larger than 7{other}.")
     return sizes

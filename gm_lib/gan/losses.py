@@ -34,11 +34,8 @@ def non_saturating_generator_loss(fake_logits: Tensor) -> Tensor:
     return softplus(-fake_logits)
 
 
-def least_squares_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Return (D(x) - 1)²/2 + D(G(z))²/2, of which the logits themselves are the D. Mao et al. 2017.
-
-    At the best D, p/(p + q) of the densities of real and generated examples, the logit is a probability.
-    """
+def least_squares_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Return (D(x) - 1)²/2 + D(G(z))²/2, where D is the logit itself. Mao et al. 2017."""
     return 0.5 * ((real_logits - 1).square() + fake_logits.square())
 
 
@@ -47,17 +44,13 @@ def least_squares_generator_loss(fake_logits: Tensor) -> Tensor:
     return 0.5 * (fake_logits - 1).square()
 
 
-def hinge_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+def hinge_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """Return max(0, 1 - D(x)) + max(0, 1 + D(G(z))). Lim and Ye 2017; Miyato et al. 2018."""
     return (1 - real_logits).relu() + (1 + fake_logits).relu()
 
 
-def wasserstein_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Return D(G(z)) - D(x). Arjovsky et al. 2017.
-
-    For the steepest D with a slope of at most 1 its mean is minus the Wasserstein-1 distance. Without a bound
-    on the slope it has no minimum.
-    """
+def wasserstein_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Return D(G(z)) - D(x), to be minimized over D with bounded slopes only. Arjovsky et al. 2017."""
     return fake_logits - real_logits
 
 
@@ -66,11 +59,8 @@ def wasserstein_generator_loss(fake_logits: Tensor) -> Tensor:
     return -fake_logits
 
 
-def relativistic_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Return -log sigmoid(D(x) - D(G(z))): one real and one generated example, which is which?
-
-    The pairing loss of Jolicoeur-Martineau 2019; Huang et al. 2024.
-    """
+def relativistic_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Return -log sigmoid(D(x) - D(G(z))), D the logits. Jolicoeur-Martineau 2019; Huang et al. 2024."""
     return softplus(fake_logits - real_logits)
 
 
@@ -93,10 +83,8 @@ class Loss(NamedTuple):
 LOSSES: dict[str, Loss] = {
     "minimax": Loss(discriminator_loss, minimax_generator_loss),
     "non_saturating": Loss(discriminator_loss, non_saturating_generator_loss),
-    "least_squares": Loss(least_squares_discriminator_loss, least_squares_generator_loss, probability=False),
-    "hinge": Loss(hinge_discriminator_loss, wasserstein_generator_loss, probability=False),
-    "wasserstein": Loss(wasserstein_discriminator_loss, wasserstein_generator_loss, probability=False),
-    "relativistic": Loss(
-        relativistic_discriminator_loss, relativistic_generator_loss, paired=True, probability=False
-    ),
+    "least_squares": Loss(least_squares_loss, least_squares_generator_loss, probability=False),
+    "hinge": Loss(hinge_loss, wasserstein_generator_loss, probability=False),
+    "wasserstein": Loss(wasserstein_loss, wasserstein_generator_loss, probability=False),
+    "relativistic": Loss(relativistic_loss, relativistic_generator_loss, paired=True, probability=False),
 }

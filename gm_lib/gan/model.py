@@ -9,9 +9,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from gm_lib.gan.checks import check_players, check_rules
 from gm_lib.gan.losses import LOSSES, Loss
-from gm_lib.gan.networks import Packed
+from gm_lib.gan.networks import Packed, check_players, check_rules
 from gm_lib.gan.penalties import Penalty
 from gm_lib.networks import check_input, check_labels, decay, evaluating, follow, labels_of, tensors_of
 from gm_lib.system.choose import choose, whole_number
@@ -29,9 +28,9 @@ class GAN(nn.Module):
     part of the batch and as many new generated examples, then one of the generator, on the last of these (the
     paper's algorithm 1 makes new ones, in one pass more). ``loss`` is a :class:`Loss` or a key of ``LOSSES``;
     ``penalty`` is added to what the discriminator pays. With ``clip`` each of the discriminator's steps ends
-    with its parameters clamped to ±clip (Arjovsky et al. 2017). ``augment``, a random change of images
-    (n, c, h, w) that gradients pass, comes before the discriminator in the steps of both players, for real
-    and generated images alike (Zhao et al. 2020); a penalty then is at what the discriminator sees.
+    with its parameters clamped to ±clip (Arjovsky et al. 2017). ``augment``, a random change of images that
+    gradients pass, comes before the discriminator in both players' steps, for real and generated images alike
+    (Zhao et al. 2020); a penalty then is at what the discriminator sees.
 
     ``lr`` is the step size of both Adams, or a pair, the generator's and the discriminator's; ``betas`` are
     both's. With ``decay_steps`` the step sizes fall to 0 in so many updates, along half a cosine.
@@ -65,7 +64,6 @@ class GAN(nn.Module):
         loss = choose("loss", loss, LOSSES) if isinstance(loss, str) else loss
         if not isinstance(loss, Loss):
             raise TypeError(f"loss must be a gm_lib.gan.Loss or a key of LOSSES, not {type(loss).__name__}.")
-        check_rules(discriminator, loss, penalty, clip, augment)
         if not 0 <= average < 1:
             raise ValueError(f"average must be in [0, 1), not {average}: 0 keeps the latest weights only.")
         self.generator: Any = generator  # Any: a module's attributes have no types that mypy could know
@@ -76,6 +74,7 @@ class GAN(nn.Module):
         self.decay_steps = whole_number("decay_steps", decay_steps)
         self.discriminator_steps = whole_number("discriminator_steps", discriminator_steps, 1)
         self.average = average
+        check_rules(self)
         self.config: dict[str, Any] = {}
 
     @property
@@ -124,7 +123,6 @@ class GAN(nn.Module):
         real, or "score_real" and "score_fake", the logit, where the loss makes no probability of it.
         """
         x, y = batch
-        terms: dict[str, Tensor] = {}
         for optimizer in optimizers.values():
             decay(optimizer, step, self.decay_steps)
         for i in range(self.discriminator_steps):
@@ -199,16 +197,11 @@ class GAN(nn.Module):
             self.generator.check(x)
         if self.num_classes:
             check_labels(y, self.num_classes, len(x))
-        if len(x) % self.discriminator_steps:
+        m = self.discriminator.m if isinstance(self.discriminator, Packed) else 1
+        if len(x) % (least := self.discriminator_steps * m):
             raise ValueError(
                 f"a batch of {len(x)} cannot be shared out evenly among {self.discriminator_steps} "
-                "discriminator steps: choose a batch size that is a multiple of them."
-            )
-        packed = self.discriminator.m if isinstance(self.discriminator, Packed) else 1
-        if (part := len(x) // self.discriminator_steps) % packed:
-            raise ValueError(
-                f"the discriminator judges packs of {packed}, and each of its steps gets {part} examples: "
-                f"choose a batch size that is a multiple of {packed * self.discriminator_steps}."
+                f"discriminator steps in packs of {m}: choose a batch size that is a multiple of {least}."
             )
 
     def _seen(self, x: Tensor) -> Tensor:

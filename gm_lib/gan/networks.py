@@ -5,8 +5,7 @@ Generators know their ``latent_dim`` and ``out_shape``, discriminators their ``i
 raises for data that it could never make. What they return has the dtype of their input, also where autocast
 computes in a shorter one.
 
-Here are those for points, and what turns any discriminator into another; ``gm_lib.gan.images`` has those for
-images.
+Here are those for points, and what changes any discriminator. Those for images: ``gm_lib.gan.images``.
 """
 
 import math
@@ -16,8 +15,11 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations, parametrize
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils import parametrizations
+from torch.nn.utils.parametrize import is_parametrized
 
+from gm_lib.gan.losses import LOSSES
 from gm_lib.networks import check_input, mlp, one_hot, require
 from gm_lib.system.choose import whole_number
 
@@ -58,11 +60,9 @@ class Packed(nn.Module):
     """A discriminator that judges ``m`` examples together: (n, *in_shape) to (n/m,). Lin et al. 2018.
 
     The ``discriminator`` within sees m neighbours in the batch as one example with m times the channels of an
-    image, or the features of a point, so that it notices samples that are too much alike. ``in_shape`` is the
-    shape of one example.
+    image, or the features of a point, so that it notices samples that are too much alike.
 
-    Raises ``ValueError`` for a discriminator whose first dimension is no multiple of m, and for one with
-    labels, which the examples of a pack need not share.
+    Raises ``ValueError`` for a discriminator of examples that cannot be m together, or with labels.
     """
 
     def __init__(self, discriminator: nn.Module, m: int):
@@ -84,24 +84,18 @@ class Packed(nn.Module):
         """Return the logits (n/m,) of the packs for x (n, *in_shape)."""
         check_input(x, self.in_shape, next(self.parameters()), "the discriminator")
         if len(x) % self.m:
-            raise ValueError(
-                f"{len(x)} examples cannot be put into packs of {self.m}: give a multiple of it."
-            )
+            raise ValueError(f"{len(x)} examples cannot be put into packs of {self.m}: give a multiple.")
         return self.discriminator(x.unflatten(0, (-1, self.m)).flatten(1, 2))
 
 
 def spectrally_normalized(network: Network) -> Network:
     """Divide the weights of all linear layers and convolutions by their largest singular value, in place.
 
-    Miyato et al. 2018; that of a convolution is its kernel's, as a matrix (out, in · height · width), and not
-    the convolution's own. It is followed by one step of the power method at each pass in training mode, so it
-    is nearly, not exactly, divided out while weights change. Returns the ``network``.
-
-    Raises ``ValueError`` for weights that are all zero, which have nothing to be divided by.
+    Miyato et al. 2018. That of a convolution is its kernel's, as a matrix (out, in · height · width), and not
+    the convolution's own. In training mode each pass brings the estimate one step of the power method nearer.
+    Returns the ``network``. Raises ``ValueError`` for weights that are all zero.
     """
     for layer in weighted_layers(network):
-        if spectral_norm_of(layer):
-            continue
         if not bool(layer.weight.count_nonzero()):
             raise ValueError(f"a {type(layer).__name__} whose weights are all zero has no spectral norm.")
         parametrizations.spectral_norm(layer)
@@ -113,19 +107,9 @@ def weighted_layers(network: nn.Module) -> list[Any]:
     return [part for part in network.modules() if isinstance(part, nn.Linear | nn.modules.conv._ConvNd)]
 
 
-def spectral_norm_of(layer: nn.Module) -> bool:
-    """Tell whether the layer's weight is under spectral norm."""
-    return parametrize.is_parametrized(layer, "weight") and any(
-        isinstance(part, parametrizations._SpectralNorm)
-        for part in layer.parametrizations["weight"]  # type: ignore[index]
-    )
-
-
 def with_label(features: Tensor, y: Tensor | None, num_classes: int) -> Tensor:
     """Append the one-hot label (n, num_classes) to features (n, d)."""
-    if not num_classes:
-        return features
-    return torch.cat([features, label(y, num_classes).to(features.dtype)], dim=-1)
+    return torch.cat([features, label(y, num_classes).to(features.dtype)], -1) if num_classes else features
 
 
 def label(y: Tensor | None, num_classes: int) -> Tensor:
@@ -133,3 +117,49 @@ def label(y: Tensor | None, num_classes: int) -> Tensor:
     if y is None:
         raise ValueError(f"a conditional GAN needs labels: one integer in 0 … {num_classes - 1} per example.")
     return one_hot(y, num_classes)
+
+
+def check_players(generator: Any, discriminator: Any) -> None:
+    """Raise ``TypeError`` for players that lack an attribute, ``ValueError`` for two that do not fit."""
+    classes = "the number of labels it takes, 0 for none"
+    require(
+        generator,
+        "generator",
+        latent_dim="the number of dimensions of z",
+        out_shape="the shape of one example that it makes",
+        num_classes=classes,
+    )
+    require(discriminator, "discriminator", in_shape="the shape of one example to judge", num_classes=classes)
+    made, judged = tuple(generator.out_shape), tuple(discriminator.in_shape)
+    if made != judged:
+        raise ValueError(f"the generator makes examples of shape {made}, the discriminator judges {judged}.")
+    if generator.num_classes != discriminator.num_classes:
+        raise ValueError(
+            f"the generator takes {generator.num_classes} classes, the discriminator "
+            f"{discriminator.num_classes}: give both players the labels, or neither."
+        )
+
+
+def check_rules(gan: Any) -> None:
+    """Raise ``ValueError`` with the reason for rules of the game that make no sense together."""
+    judge, shape = gan.discriminator, tuple(gan.discriminator.in_shape)
+    computed = [is_parametrized(layer, "weight") for layer in weighted_layers(judge)]
+    if gan.penalty is not None and any(isinstance(part, _BatchNorm) for part in judge.modules()):
+        raise ValueError(
+            "a penalty is on the gradient of each example's logit, and through batch norm that is the "
+            "gradient of a whole batch: take batch norm out of the discriminator."
+        )
+    if gan.clip is not None and not gan.clip > 0:
+        raise ValueError(
+            f"clip must be greater than 0, not {gan.clip}: it bounds the discriminator's weights."
+        )
+    if gan.clip is not None and any(computed):
+        raise ValueError("clip bounds the numbers that spectral norm then rescales: choose one of the two.")
+    limited = gan.penalty is not None or gan.clip is not None or (computed and all(computed))
+    if gan.loss.discriminator is LOSSES["wasserstein"].discriminator and not limited:
+        raise ValueError(
+            "the loss 'wasserstein' has no minimum while the discriminator may be as steep as it likes: add "
+            "a penalty or clip, or put spectral norm on all of its layers (spectrally_normalized)."
+        )
+    if gan.augment is not None and len(shape) != 3:
+        raise ValueError(f"augment changes images (channels, height, width), not examples of shape {shape}.")

@@ -2,10 +2,8 @@
 
 A penalty is called with the discriminator, as a function from examples to logits, and with the real and the
 generated examples of a batch; it returns one number for each logit: (n,), or (n/m,) where packs of m are
-judged, with the slope in all m examples together. Bind another ``gamma`` with ``functools.partial``.
-
-The discriminator must judge each example, or pack, by itself: with batch norm the gradient would be that of
-a whole batch.
+judged, with the slope in all m examples together. The discriminator must judge each example, or pack, by
+itself: with batch norm the gradient would be that of a whole batch. ``functools.partial`` binds ``gamma``.
 """
 
 from collections.abc import Callable
@@ -15,40 +13,26 @@ from torch import Tensor
 
 from gm_lib.gan.noise import uniform
 
-Penalty = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor], Tensor]
+Judge = Callable[[Tensor], Tensor]
+Penalty = Callable[[Judge, Tensor, Tensor], Tensor]
 
 
-def r1(
-    discriminator: Callable[[Tensor], Tensor], x_real: Tensor, x_fake: Tensor, *, gamma: float = 1.0
-) -> Tensor:
-    """Return γ/2 · ‖∇ₓ logit(x)‖² at the real examples: (n,). R1 of Mescheder et al. 2018.
-
-    ``x_fake`` is not looked at.
-    """
+def r1(discriminator: Judge, x_real: Tensor, x_fake: Tensor, *, gamma: float = 1.0) -> Tensor:
+    """Return γ/2 · ‖∇ₓ logit(x)‖² at the real examples: (n,). Mescheder et al. 2018, R1."""
     return 0.5 * gamma * _slopes(discriminator, x_real).square().sum(1)
 
 
-def r2(
-    discriminator: Callable[[Tensor], Tensor], x_real: Tensor, x_fake: Tensor, *, gamma: float = 1.0
-) -> Tensor:
-    """Return γ/2 · ‖∇ₓ logit(x)‖² at the generated examples: (n,). R2 of Mescheder et al. 2018.
-
-    ``x_real`` is not looked at.
-    """
+def r2(discriminator: Judge, x_real: Tensor, x_fake: Tensor, *, gamma: float = 1.0) -> Tensor:
+    """Return γ/2 · ‖∇ₓ logit(x)‖² at the generated examples: (n,). Mescheder et al. 2018, R2."""
     return 0.5 * gamma * _slopes(discriminator, x_fake).square().sum(1)
 
 
-def r1_and_r2(
-    discriminator: Callable[[Tensor], Tensor], x_real: Tensor, x_fake: Tensor, *, gamma: float = 1.0
-) -> Tensor:
+def r1_and_r2(discriminator: Judge, x_real: Tensor, x_fake: Tensor, *, gamma: float = 1.0) -> Tensor:
     """Return the sum of :func:`r1` and :func:`r2`, with the same γ: (n,). Huang et al. 2024."""
-    real, fake = (penalty(discriminator, x_real, x_fake, gamma=gamma) for penalty in (r1, r2))
-    return real + fake
+    return r1(discriminator, x_real, x_fake, gamma=gamma) + r2(discriminator, x_real, x_fake, gamma=gamma)
 
 
-def gradient_penalty(
-    discriminator: Callable[[Tensor], Tensor], x_real: Tensor, x_fake: Tensor, *, gamma: float = 10.0
-) -> Tensor:
+def gradient_penalty(discriminator: Judge, x_real: Tensor, x_fake: Tensor, *, gamma: float = 10.0) -> Tensor:
     """Return γ (‖∇ₓ logit(x)‖ - 1)² between real and generated examples: (n,). Gulrajani et al. 2017.
 
     Each x is a point drawn uniformly on the line from a generated example to its real neighbour in the batch.
@@ -67,7 +51,7 @@ PENALTIES: dict[str, Callable[..., Tensor]] = {
 }
 
 
-def _slopes(discriminator: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def _slopes(discriminator: Judge, x: Tensor) -> Tensor:
     """Return the gradient of each logit, as a row: (n, numbers of one example)."""
     x = x.detach().requires_grad_()
     logits = discriminator(x)

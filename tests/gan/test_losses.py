@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from gm_lib.gan import GAN, LOSSES, MLPDiscriminator, MLPGenerator, r1
+from gm_lib.gan import GAN, LOSSES, MLPDiscriminator, MLPGenerator
 from gm_lib.networks import decay
 
 PROBABILITIES = ("minimax", "non_saturating")
@@ -116,35 +116,3 @@ def test_on_four_outcomes_the_discriminator_becomes_what_theory_says(name):
     else:
         logits, best = logits.sigmoid(), p / (p + q)
     torch.testing.assert_close(logits, best, atol=0.02, rtol=0)
-
-
-# The penalty
-
-
-def test_r1_of_a_linear_judge_is_half_the_squared_norm_of_its_weights():
-    w = torch.tensor([3.0, -4.0], dtype=torch.float64)
-    x = torch.randn(6, 2, dtype=torch.float64)
-    torch.testing.assert_close(
-        r1(lambda x: x @ w, x, x, gamma=2.0), torch.full((6,), 25.0, dtype=torch.float64)
-    )
-
-
-def test_r1_of_a_quadratic_judge_is_one_number_for_each_example():
-    x = torch.randn(5, 1, 2, 2, dtype=torch.float64)
-    paid = r1(lambda x: x.square().flatten(1).sum(1), x, torch.zeros_like(x))
-    torch.testing.assert_close(paid, 2 * x.square().flatten(1).sum(1))
-
-
-def test_r1_reaches_every_weight_that_shapes_the_slope_and_no_example():
-    judge = MLPDiscriminator((2,), [8, 8])
-    x = torch.randn(7, 2)
-    r1(judge, x, x).mean().backward()
-    assert not x.requires_grad
-    for name, p in judge.named_parameters():
-        if name.endswith("weight"):
-            assert p.grad.abs().sum() > 0, name
-
-
-def test_r1_does_not_look_at_generated_examples():
-    judge, x = MLPDiscriminator((2,), [8]), torch.randn(4, 2)
-    assert torch.equal(r1(judge, x, x), r1(judge, x, torch.full((4, 2), torch.nan)))
