@@ -1,12 +1,14 @@
 """The few building blocks that the models share."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 VALUES_AT_ONCE = 2**22  # how many numbers a decoder puts out at a time, for the memory's sake: 16 MiB
 
@@ -51,15 +53,15 @@ def conv_up(channels_in: int, channels_out: int) -> nn.Sequential:
 
 
 class ToMaps(nn.Module):
-    """Lay out numbers as maps: (n, side · side · channels) to (n, channels, side, side), without a copy.
+    """Lay out numbers as maps: (n, height · width · channels) to (n, channels, height, width); no copy.
 
     In memory the channels stay last, the layout in which convolutions are fastest. With :class:`FromMaps` at
-    the other end no layer of a network has to change it.
+    the other end no layer of a network has to change it. Without a ``width`` they are square.
     """
 
-    def __init__(self, channels: int, side: int):
+    def __init__(self, channels: int, height: int, width: int | None = None):
         super().__init__()
-        self.shape = (side, side, channels)
+        self.shape = (height, height if width is None else width, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the maps."""
@@ -179,6 +181,17 @@ def follow(averaged: Iterable[Tensor], latest: Iterable[Tensor], average: float,
             value.lerp_(now, 1 - kept)
         else:
             value.copy_(now)
+
+
+def decay(optimizer: Optimizer, step: int, decay_steps: int) -> None:
+    """Set the step size for the ``step``-th update: it falls to 0 in ``decay_steps``, along half a cosine.
+
+    It begins at the size that the optimizer was made with. With ``decay_steps`` 0 nothing changes.
+    """
+    if decay_steps:
+        share = 0.5 * (1 + math.cos(math.pi * min((step - 1) / decay_steps, 1.0)))
+        for group in optimizer.param_groups:
+            group["lr"] = share * group.setdefault("initial_lr", group["lr"])
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -46,6 +46,7 @@ def evaluate(
 
     RUN is the folder of the model. Its samples are judged by the course's classifier of digits, beside real
     images: Fréchet and kernel distance, precision and recall, digits covered, share read with confidence. A
+    model of stacked digits is judged by how many of their thousand modes it reaches, and how evenly. A
     model with a likelihood (VAE) is also asked how likely it finds other images: -ELBO and the tighter bound
     from k importance-weighted draws [Burda et al. 2016]. Choose between models by --split valid, and look at
     --split test once, at the end.
@@ -70,7 +71,12 @@ def evaluate(
     click.echo(result["title"])
     table = ""
     # What takes seconds, and so what may go wrong, before what takes minutes.
-    report = judge_digits(draw(model, samples, None, seed), data.x, seed=seed, against=against)
+    made = draw(model, samples, None, seed)
+    if config.get("stacked"):
+        judged, result["stacks"] = _stacks(made, data.x, seed)
+    else:
+        report = judge_digits(made, data.x, seed=seed, against=against)
+        judged, result["digits"] = str(report), report.as_dict()
     if hasattr(model, "log_weights"):
         x, y = as_trained_on(model, data.x[:limit], seed), data.y[:limit]
         result |= _likelihood(model, x, y, k, seed)
@@ -80,10 +86,20 @@ def evaluate(
             (f"-log p(x), bound from k = {k:,} draws", result["negative_log_likelihood_bound"]),
         ):
             table += f"{title:<38}{bound['mean']:>10.2f} ± {bound['standard_error']:.2f}\n"
-    result["digits"] = report.as_dict()
     replace_file(out, (json.dumps(result, indent=1) + "\n").encode())
     shown = "means of p(x | z)" if hasattr(model, "likelihood") else "generated images"
-    click.echo(f"{table}\nsamples ({shown}) judged by the digit classifier\n{report}\nall of it in {out}")
+    click.echo(f"{table}\nsamples ({shown}) judged by the digit classifier\n{judged}\nall of it in {out}")
+
+
+def _stacks(samples: "torch.Tensor", digits: "torch.Tensor", seed: int) -> tuple[str, dict[str, Any]]:
+    """Return how stacks fall on the thousand modes, beside as many of real digits: text and numbers."""
+    from gm_lib.data import stacked
+    from gm_lib.evaluation import stacked_mode_coverage
+
+    generated = stacked_mode_coverage(samples)
+    real = stacked_mode_coverage(stacked(digits, len(samples), seed=seed))
+    text = f"{generated}\n\nas many stacks of real digits that it did not learn from\n{real}"
+    return text, {"generated": generated.as_dict(), "real": real.as_dict()}
 
 
 def _likelihood(model: Any, x: "torch.Tensor", y: "torch.Tensor", k: int, seed: int) -> dict[str, Any]:

@@ -20,7 +20,7 @@ MODELS = {
     "hierarchical_vae": "gm_lib.vae:digit_hierarchical_vae",
 }
 NUM_CLASSES = 10
-# Settings of digit_vae that older runs lack: they were trained with the defaults.
+# Settings of digit_vae and digit_gan that older runs lack: they were trained with the defaults.
 NEWER = {
     "architecture",
     "sigma",
@@ -32,6 +32,15 @@ NEWER = {
     "gradient",
     "optimizer",
     "decay_steps",
+    "shape",
+    "penalty",
+    "norm",
+    "pack",
+    "clip",
+    "augment",
+    "discriminator_lr",
+    "betas",
+    "discriminator_steps",
 }
 
 

@@ -30,17 +30,21 @@ ACTIVATIONS = ("relu", "tanh")
 PRIORS = ("normal", "mixture", "vamp")
 GRADIENTS = ("plain", "doubly reparameterized")
 OPTIMIZERS = ("adam", "muon")
-GAN_LOSSES = ("minimax", "non_saturating")
+GAN_ARCHITECTURES = ("dcgan", "resnet")
+GAN_LOSSES = ("minimax", "non_saturating", "least_squares", "hinge", "wasserstein", "relativistic")
+PENALTIES = ("r1", "r2", "r1+r2", "gradient_penalty")
+NORMS = ("batch", "spectral", "none")
+STACKED = "stacked"  # three digits in three channels: another way to use a data set
 VALIDATION_IMAGES = 2_000  # enough for a curve; evaluate takes them all
 
 
 def training_options(
-    *, steps: str, batch_size: int, learning_rate: float, out: str
+    *, steps: str, batch_size: int, learning_rate: float, out: str, data: tuple[str, ...] = DATA
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a command the options that all trainings have, with the defaults of this one."""
     options = [
         click.option(
-            "--data", type=OneOf("data set", DATA), default="mnist", help="The images to learn from."
+            "--data", type=OneOf("data set", data), default="mnist", help="The images to learn from."
         ),
         click.option(
             "--final", is_flag=True, help="Learn from the validation images too: nothing is left to choose."
@@ -208,36 +212,96 @@ def train_vae(
 
 
 @train.command("gan")
+@click.option(
+    "--architecture",
+    type=OneOf("architecture", GAN_ARCHITECTURES),
+    default="dcgan",
+    help="Convolutions with batch norm, or residual blocks without.",
+)
 @click.option("--latent-dim", type=POSITIVE, default=32, help="Dimensions of z.")
 @click.option("--width", type=POSITIVE, default=32, help="Channels at 14×14; twice as many at 7×7.")
 @click.option("--conditional", is_flag=True, help="Give both players the label.")
-@click.option("--loss", type=OneOf("loss", GAN_LOSSES), default="non_saturating", help="What G minimizes.")
-@click.option("--gamma", type=Finite(min=0), default=0.0, help="Weight of the penalty R1 on D's gradient.")
+@click.option("--loss", type=OneOf("loss", GAN_LOSSES), default="non_saturating", help="What both minimize.")
+@click.option(
+    "--penalty",
+    type=OneOf("penalty", PENALTIES),
+    default=None,
+    help="On D's gradient, for a --gamma greater than 0.  [default: r1]",
+)
+@click.option("--gamma", type=Finite(min=0), default=0.0, help="Weight of the penalty on D's gradient.")
+@click.option(
+    "--norm",
+    type=OneOf("norm", NORMS),
+    default=None,
+    help="What normalizes D.  [default: batch; under a penalty, and in resnet, none]",
+)
+@click.option("--pack", type=POSITIVE, default=1, help="Images that D judges together.")
+@click.option(
+    "--clip", type=Finite(min=0, min_open=True), default=None, help="Clamps D's parameters to ± this number."
+)
+@click.option(
+    "--augment", is_flag=True, default=False, help="Show D all images moved and with a hole in them."
+)
+@click.option(
+    "--discriminator-learning-rate",
+    "discriminator_lr",
+    type=Finite(min=0, min_open=True),
+    default=None,
+    help="D's step size.  [default: --learning-rate]",
+)
+@click.option(
+    "--betas", type=Finite(0, 1, max_open=True), nargs=2, default=(0.5, 0.999), help="Of Adam, for both."
+)
+@click.option(
+    "--decay-steps",
+    type=click.IntRange(0),
+    default=0,
+    help="Steps over which the step sizes fall to 0; 0: none.",
+)
+@click.option("--discriminator-steps", type=POSITIVE, default=1, help="Steps of D for one of G.")
 @average_option("generator, which samples, follows", 0.999)
-@training_options(steps="1200, on a GPU 20000", batch_size=64, learning_rate=2e-3, out="runs/gan")
+@training_options(
+    steps="1200, on a GPU 20000",
+    batch_size=64,
+    learning_rate=2e-3,
+    out="runs/gan",
+    data=(*DATA, STACKED),
+)
 def train_gan(*, data: str, seed: int, steps: int | None, **options: Any) -> None:
     """Train a generative adversarial network on handwritten digits.
 
-    A DCGAN of the course learns the grey values. Its losses say little about its samples: look at them, and
-    evaluate the run. Without MNIST and without a network, scikit-learn's small digits take its place, and a
-    line says so.
+    A generator G and a discriminator D of the course learn the grey values. Their losses say little about
+    G's samples: look at them, and evaluate the run. --data stacked puts three digits of MNIST into the three
+    channels of an image, whose thousand modes evaluate then counts. Without MNIST and without a network,
+    scikit-learn's small digits take its place, and a line says so.
 
     \b
     Examples:
       python -m gm_lib train gan
       python -m gm_lib train gan --conditional --gamma 1 --out runs/gan-by-digit
       python -m gm_lib train gan --width 64 --steps 20000
+      python -m gm_lib train gan --architecture resnet --loss relativistic --penalty r1+r2 --gamma 1
+      python -m gm_lib train gan --loss hinge --norm spectral --betas 0 0.9 --discriminator-steps 4
+      python -m gm_lib train gan --data stacked --latent-dim 64 --pack 2 --out runs/stacked
     """
     from gm_lib import runtime
     from gm_lib.data import images
 
+    stacks = data == STACKED
+    _refuse_what_no_gan_can_be(stacks=stacks, **options)
     _one_process_speaks()
     steps = steps or runtime.budget(quick=1_200, full=20_000)
-    history = _train("gan", images(data), seed, steps, **options)
-    real, fake = (history.final(name) for name in ("d_real", "d_fake"))
-    _say_what_came_out(
-        options["out"], f"D gives {real:.2f} to real and {fake:.2f} to generated images", history
-    )
+    sets = images("mnist" if stacks else data)
+    channels, *size = sets.train.x.shape[1:]
+    shape = [3 * channels if stacks else channels, *size]
+    history = _train("gan", sets, seed, steps, stacks=stacks, shape=shape, **options)
+    if "d_real" in history.terms:
+        real, fake = (history.final(name) for name in ("d_real", "d_fake"))
+        said = f"D gives {real:.2f} to real and {fake:.2f} to generated images"
+    else:
+        real, fake = (history.final(name) for name in ("score_real", "score_fake"))
+        said = f"D scores real images {real:.2f} and generated ones {fake:.2f}"
+    _say_what_came_out(options["out"], said, history)
 
 
 def _train(
@@ -256,6 +320,7 @@ def _train(
     resume: bool,
     tensorboard: bool,
     binarize: bool = False,
+    stacks: bool = False,
     evaluate: Callable[[Any], dict[str, float]] | None = None,
     averaging: float = 0.0,
     **model_options: Any,
@@ -265,7 +330,7 @@ def _train(
 
     from gm_lib import runtime
     from gm_lib.cli.logs import RunLog
-    from gm_lib.data import Batches
+    from gm_lib.data import Batches, Stacks
     from gm_lib.plotting import save_images
     from gm_lib.system import parallel
     from gm_lib.training import fit, latest_checkpoint
@@ -279,7 +344,8 @@ def _train(
         model = build(**{name: model_options[name] for name in inspect.signature(build).parameters})
     learned = [sets.train, sets.valid] if final else [sets.train]
     x, y = (torch.cat([getattr(part, name) for part in learned]) for name in ("x", "y"))
-    batches = Batches(x, y, batch_size=batch_size, seed=seed, device=where, dynamic_binarization=binarize)
+    drawing: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "device": where}
+    batches = Stacks(x, **drawing) if stacks else Batches(x, y, dynamic_binarization=binarize, **drawing)
     watched = sys.stderr.isatty()
     samples = partial(draw, model, 100, None, seed)
     log = RunLog(
@@ -310,6 +376,7 @@ def _train(
                 "data": sets.name,
                 "batch_size": batch_size,
                 **({"final": True} if final else {}),
+                **({"stacked": True} if stacks else {}),
                 **model.config,
             },
         )
@@ -341,6 +408,36 @@ def _refuse_what_no_argument_takes(kind: str, architecture: str) -> None:
         given = context.get_parameter_source(str(option.name)) is click.core.ParameterSource.COMMANDLINE
         if given and name in known - taken:
             raise click.UsageError(f"--architecture {architecture} does not go with {option.opts[0]}.")
+
+
+def _refuse_what_no_gan_can_be(**given: Any) -> None:
+    """Raise for options of ``train gan`` that make no sense together, before any work is done."""
+    spectral, penalized = given["norm"] == "spectral", given["gamma"] > 0
+    batches = given["discriminator_steps"] * given["pack"]
+    for wrong, reason in (
+        (given["penalty"] and not penalized, "--penalty needs its weight, --gamma greater than 0."),
+        (
+            penalized and given["norm"] == "batch",
+            "--gamma weighs a gradient for each image, which --norm batch mixes with the others'.",
+        ),
+        (given["clip"] and spectral, "--clip bounds what --norm spectral then rescales: choose one."),
+        (
+            given["loss"] == "wasserstein" and not (penalized or given["clip"] or spectral),
+            "--loss wasserstein has no minimum without --gamma, --clip or --norm spectral.",
+        ),
+        (
+            given["architecture"] == "resnet" and given["norm"] == "batch",
+            "--architecture resnet has no batch norm: --norm spectral or none.",
+        ),
+        (given["stacks"] and given["conditional"], "--data stacked has no labels for --conditional."),
+        (given["pack"] > 1 and given["conditional"], "--pack does not go with --conditional."),
+        (
+            given["batch_size"] % batches,
+            f"--batch-size must be a multiple of --discriminator-steps times --pack, {batches}.",
+        ),
+    ):
+        if wrong:
+            raise click.UsageError(reason)
 
 
 def _one_process_speaks() -> None:

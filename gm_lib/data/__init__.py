@@ -7,6 +7,7 @@ first, and with ``GM_OFFLINE=1`` nothing is ever downloaded.
 from gm_lib.data.batches import Batch, Batches, binarize, check_images, dequantize
 from gm_lib.data.images import ImageData, Split, images
 from gm_lib.data.sources import DownloadError
+from gm_lib.data.stacks import Stacks, stacked
 from gm_lib.data.toys import TOYS, toy
 
 __all__ = [
@@ -16,9 +17,11 @@ __all__ = [
     "DownloadError",
     "ImageData",
     "Split",
+    "Stacks",
     "binarize",
     "check_images",
     "dequantize",
     "images",
+    "stacked",
     "toy",
 ]

@@ -2,8 +2,7 @@
 
 import contextlib
 import copy
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -11,10 +10,10 @@ from torch import Generator, Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from gm_lib.gan.losses import LOSSES, Loss
-from gm_lib.gan.networks import DCGANDiscriminator, DCGANGenerator, check_players
-from gm_lib.gan.penalties import Penalty, r1
-from gm_lib.networks import check_input, check_labels, evaluating, follow, labels_of, tensors_of
-from gm_lib.system.choose import choose
+from gm_lib.gan.networks import Packed, check_players, check_rules
+from gm_lib.gan.penalties import Penalty
+from gm_lib.networks import check_input, check_labels, decay, evaluating, follow, labels_of, tensors_of
+from gm_lib.system.choose import choose, whole_number
 from gm_lib.system.parallel import randn
 
 _AT_ONCE = 1000  # images generated at a time, for the memory's sake
@@ -28,7 +27,13 @@ class GAN(nn.Module):
     players of your own. One update is ``discriminator_steps`` steps of the discriminator, each on an equal
     part of the batch and as many new generated examples, then one of the generator, on the last of these (the
     paper's algorithm 1 makes new ones, in one pass more). ``loss`` is a :class:`Loss` or a key of ``LOSSES``;
-    ``penalty`` is added to what the discriminator pays; ``lr`` and ``betas`` are those of both Adams.
+    ``penalty`` is added to what the discriminator pays. With ``clip`` each of the discriminator's steps ends
+    with its parameters clamped to ±clip (Arjovsky et al. 2017). ``augment``, a random change of images that
+    gradients pass, comes before the discriminator in both players' steps, for real and generated images alike
+    (Zhao et al. 2020); a penalty then is at what the discriminator sees.
+
+    ``lr`` is the step size of both Adams, or a pair, the generator's and the discriminator's; ``betas`` are
+    both's. With ``decay_steps`` the step sizes fall to 0 in so many updates, along half a cosine.
 
     ``averaged`` is a copy of the generator whose weights, and batch-norm statistics with them, follow those
     of ``generator``: averaged ← a · averaged + (1 - a) · generator, where a = min(``average``, (1 + step) /
@@ -36,7 +41,7 @@ class GAN(nn.Module):
     ``config`` holds :func:`digit_gan`'s arguments when that function built the model.
 
     Raises ``TypeError`` for players that do not know their shapes and for what is no loss, ``ValueError`` for
-    players that do not fit each other, batch norm under a penalty, and numbers out of range.
+    players that do not fit each other, rules that make no sense together, and numbers out of range.
     """
 
     def __init__(
@@ -46,26 +51,30 @@ class GAN(nn.Module):
         *,
         loss: Loss | str = "non_saturating",
         penalty: Penalty | None = None,
-        lr: float = 2e-4,
+        clip: float | None = None,
+        augment: Callable[[Tensor], Tensor] | None = None,
+        lr: float | tuple[float, float] = 2e-4,
         betas: tuple[float, float] = (0.5, 0.999),
+        decay_steps: int = 0,
         discriminator_steps: int = 1,
         average: float = 0.999,
     ):
         super().__init__()
-        check_players(generator, discriminator, penalty)
+        check_players(generator, discriminator)
         loss = choose("loss", loss, LOSSES) if isinstance(loss, str) else loss
         if not isinstance(loss, Loss):
             raise TypeError(f"loss must be a gm_lib.gan.Loss or a key of LOSSES, not {type(loss).__name__}.")
-        if discriminator_steps < 1:
-            raise ValueError(f"discriminator_steps must be at least 1, not {discriminator_steps}.")
         if not 0 <= average < 1:
             raise ValueError(f"average must be in [0, 1), not {average}: 0 keeps the latest weights only.")
         self.generator: Any = generator  # Any: a module's attributes have no types that mypy could know
         self.discriminator: Any = discriminator
         self.averaged = copy.deepcopy(generator).requires_grad_(False)
-        self.loss, self.penalty = loss, penalty
+        self.loss, self.penalty, self.clip, self.augment = loss, penalty, clip, augment
         self.lr, self.betas = lr, betas
-        self.discriminator_steps, self.average = discriminator_steps, average
+        self.decay_steps = whole_number("decay_steps", decay_steps)
+        self.discriminator_steps = whole_number("discriminator_steps", discriminator_steps, 1)
+        self.average = average
+        check_rules(self)
         self.config: dict[str, Any] = {}
 
     @property
@@ -99,26 +108,30 @@ class GAN(nn.Module):
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Return an Adam for each player. Call it when the model is on its device: fused, they stay there."""
+        rates = self.lr if isinstance(self.lr, tuple) else (self.lr, self.lr)
+        players = {"generator": self.generator, "discriminator": self.discriminator}
         return {
-            name: Adam(player.parameters(), lr=self.lr, betas=self.betas, fused=True)
-            for name, player in (("generator", self.generator), ("discriminator", self.discriminator))
+            name: Adam(player.parameters(), lr=lr, betas=self.betas, fused=True)
+            for (name, player), lr in zip(players.items(), rates, strict=True)
         }
 
     def update(self, batch: Any, optimizers: dict[str, Optimizer], step: int) -> dict[str, Tensor]:
         """Let each player learn, the discriminator first, from a batch ``(x, y)``.
 
-        Returns means over the last step of each: the losses, the penalty if there is one, and the probability
-        of being real that the discriminator gave to the real and to the generated examples.
+        Returns means over the last step of each: the losses, the penalty if there is one, and what the
+        discriminator says of real and of generated examples: "d_real" and "d_fake", the probability of being
+        real, or "score_real" and "score_fake", the logit, where the loss makes no probability of it.
         """
         x, y = batch
-        terms: dict[str, Tensor] = {}
+        for optimizer in optimizers.values():
+            decay(optimizer, step, self.decay_steps)
         for i in range(self.discriminator_steps):
             part = slice(i, None, self.discriminator_steps)
             x_part, y_part = x[part], None if y is None else y[part]
             with torch.set_grad_enabled(i == self.discriminator_steps - 1):  # the generator's, for its step
                 x_fake = self.generator(self._noise(len(x_part)), y_part)
             terms = self.discriminator_step(x_part, x_fake, y_part, optimizers["discriminator"])
-        terms |= self.generator_step(x_fake, y_part, optimizers["generator"])
+        terms |= self.generator_step(x_fake, y_part, optimizers["generator"], x_part)
         # Batch-norm statistics too: they belong to the weights that they were measured with.
         follow(tensors_of(self.averaged), tensors_of(self.generator), self.average, step)
         return terms
@@ -130,7 +143,7 @@ class GAN(nn.Module):
 
         Nothing of the generator changes: what it made is cut from its history first.
         """
-        x_fake = x_fake.detach()
+        x, x_fake = self._seen(x), self._seen(x_fake.detach())
         real_logits, fake_logits = self.discriminator(x, y), self.discriminator(x_fake, y)
         loss = self.loss.discriminator(real_logits, fake_logits).mean()
         paid, terms = loss, {"discriminator_loss": loss}
@@ -140,16 +153,32 @@ class GAN(nn.Module):
         self.discriminator.zero_grad()
         paid.backward()
         optimizer.step()
-        terms |= {"d_real": real_logits.sigmoid().mean(), "d_fake": fake_logits.sigmoid().mean()}
+        if self.clip is not None:
+            with torch.no_grad():
+                for p in self.discriminator.parameters():
+                    if p.requires_grad:
+                        p.clamp_(-self.clip, self.clip)
+        if self.loss.probability:
+            terms |= {"d_real": real_logits.sigmoid().mean(), "d_fake": fake_logits.sigmoid().mean()}
+        else:
+            terms |= {"score_real": real_logits.mean(), "score_fake": fake_logits.mean()}
         return {name: term.detach() for name, term in terms.items()}
 
-    def generator_step(self, x_fake: Tensor, y: Tensor | None, optimizer: Optimizer) -> dict[str, Tensor]:
+    def generator_step(
+        self, x_fake: Tensor, y: Tensor | None, optimizer: Optimizer, x: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Teach the generator with examples that know how it made them; return its term.
 
-        Nothing of the discriminator changes: the gradient passes through it.
+        ``x``: as many real examples, which only a paired loss looks at. Nothing of the discriminator changes:
+        the gradient passes through it.
         """
         with _borrowed(self.discriminator):
-            loss = self.loss.generator(self.discriminator(x_fake, y)).mean()
+            logits = [self.discriminator(self._seen(x_fake), y)]
+            if self.loss.paired:
+                if x is None:
+                    raise ValueError("a paired loss compares generated with real examples: give x.")
+                logits.append(self.discriminator(self._seen(x), y))
+            loss = self.loss.generator(*logits).mean()
             self.generator.zero_grad()
             loss.backward()
         optimizer.step()
@@ -168,53 +197,19 @@ class GAN(nn.Module):
             self.generator.check(x)
         if self.num_classes:
             check_labels(y, self.num_classes, len(x))
-        if len(x) % self.discriminator_steps:
+        m = self.discriminator.m if isinstance(self.discriminator, Packed) else 1
+        if len(x) % (least := self.discriminator_steps * m):
             raise ValueError(
                 f"a batch of {len(x)} cannot be shared out evenly among {self.discriminator_steps} "
-                "discriminator steps: choose a batch size that is a multiple of them."
+                f"discriminator steps in packs of {m}: choose a batch size that is a multiple of {least}."
             )
+
+    def _seen(self, x: Tensor) -> Tensor:
+        return x if self.augment is None else self.augment(x)
 
     def _noise(self, n: int, generator: Generator | None = None) -> Tensor:
         p = next(self.generator.parameters())
         return randn((n, self.latent_dim), generator=generator, device=p.device, dtype=p.dtype)
-
-
-def digit_gan(
-    *,
-    latent_dim: int = 32,
-    width: int = 32,
-    num_classes: int = 0,
-    loss: str = "non_saturating",
-    gamma: float = 0.0,
-    lr: float = 2e-3,
-    average: float = 0.999,
-) -> GAN:
-    """Return a DCGAN for 1×28×28 images in [0, 1], with ``width`` channels at 14×14 and twice as many at 7×7.
-
-    ``loss``: a key of ``gm_lib.gan.LOSSES``. ``gamma`` > 0 adds that much of the penalty :func:`r1` and takes
-    batch norm out of the discriminator, since the penalty is on the gradient of each image by itself.
-
-    Raises ``ValueError`` for an unknown loss.
-    """
-    model = GAN(
-        DCGANGenerator(latent_dim, width, num_classes),
-        DCGANDiscriminator(width, num_classes, batch_norm=not gamma),
-        loss=loss,
-        penalty=partial(r1, gamma=gamma) if gamma else None,
-        lr=lr,
-        average=average,
-    )
-    model.config = {
-        "latent_dim": latent_dim,
-        "width": width,
-        "num_classes": num_classes,
-        "loss": loss,
-        "gamma": gamma,
-        "lr": lr,
-        "average": average,
-    }
-    # The layout in which convolutions are fastest, on the CPU and on tensor cores; the numbers are the same.
-    return model.to(memory_format=torch.channels_last)
 
 
 @contextlib.contextmanager

@@ -4,22 +4,26 @@ Generators know their ``latent_dim`` and ``out_shape``, discriminators their ``i
 ``num_classes``: with 0 they take no labels and do not look at any. A generator may have ``check(x)``, which
 raises for data that it could never make. What they return has the dtype of their input, also where autocast
 computes in a shorter one.
+
+Here are those for points, and what changes any discriminator. Those for images: ``gm_lib.gan.images``.
 """
 
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils import parametrizations
+from torch.nn.utils.parametrize import is_parametrized
 
-from gm_lib.data import check_images
-from gm_lib.gan.penalties import Penalty
-from gm_lib.networks import FromMaps, ToMaps, check_input, conv_down, conv_up, mlp, one_hot, require
+from gm_lib.gan.losses import LOSSES
+from gm_lib.networks import check_input, mlp, one_hot, require
+from gm_lib.system.choose import whole_number
 
-DIGIT_SHAPE = (1, 28, 28)
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class MLPGenerator(nn.Module):
@@ -34,7 +38,7 @@ class MLPGenerator(nn.Module):
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return examples (n, *out_shape) for z (n, latent_dim) and, if it takes them, labels y (n,)."""
-        return self.net(_with_label(z, y, self.num_classes)).to(z.dtype).unflatten(-1, self.out_shape)
+        return self.net(with_label(z, y, self.num_classes)).to(z.dtype).unflatten(-1, self.out_shape)
 
 
 class MLPDiscriminator(nn.Module):
@@ -47,70 +51,76 @@ class MLPDiscriminator(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return logits (n,) for x (n, *in_shape) and, if it takes them, labels y (n,)."""
-        check_input(x, self.in_shape, self.net[0].weight, "the discriminator")
-        return self.net(_with_label(x.flatten(1), y, self.num_classes)).to(x.dtype).squeeze(-1)
+        # The bias, since to look at a weight under spectral norm is to change it.
+        check_input(x, self.in_shape, self.net[0].bias, "the discriminator")
+        return self.net(with_label(x.flatten(1), y, self.num_classes)).to(x.dtype).squeeze(-1)
 
 
-class DCGANGenerator(nn.Module):
-    """G(z) for images of 1×28×28 in [0, 1]: 7×7, then 14×14, then 28×28. Radford et al. 2016.
+class Packed(nn.Module):
+    """A discriminator that judges ``m`` examples together: (n, *in_shape) to (n/m,). Lin et al. 2018.
 
-    ``width``: channels at 14×14, half of those at 7×7.
+    The ``discriminator`` within sees m neighbours in the batch as one example with m times the channels of an
+    image, or the features of a point, so that it notices samples that are too much alike.
+
+    Raises ``ValueError`` for a discriminator of examples that cannot be m together, or with labels.
     """
 
-    def __init__(self, latent_dim: int, width: int, num_classes: int = 0):
+    def __init__(self, discriminator: nn.Module, m: int):
         super().__init__()
-        self.latent_dim, self.out_shape, self.num_classes = latent_dim, DIGIT_SHAPE, num_classes
-        self.net = nn.Sequential(
-            nn.Linear(latent_dim + num_classes, 7 * 7 * 2 * width, bias=False),
-            ToMaps(2 * width, 7),
-            nn.BatchNorm2d(2 * width),
-            nn.ReLU(inplace=True),
-            conv_up(2 * width, width),
-            nn.ConvTranspose2d(width, 1, kernel_size=4, stride=2, padding=1),
-            nn.Sigmoid(),
-        )
-
-    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return images (n, 1, 28, 28) for z (n, latent_dim) and, if it takes them, labels y (n,)."""
-        return self.net(_with_label(z, y, self.num_classes)).to(z.dtype)
-
-    def check(self, x: Tensor) -> None:
-        """Raise ``ValueError`` for images out of [0, 1], which a sigmoid never leaves."""
-        check_images(x)
-
-
-class DCGANDiscriminator(nn.Module):
-    """The logit of D(x) for images of 1×28×28: to 14×14, to 7×7, to one number. Radford et al. 2016.
-
-    ``width``: channels at 14×14, half of those at 7×7. A label is one more plane for each class, all ones
-    for the image's own and zeros for the others. Without ``batch_norm`` each image is judged by itself, also
-    in training mode, as a penalty on the gradient needs it.
-    """
-
-    def __init__(self, width: int, num_classes: int = 0, *, batch_norm: bool = True):
-        super().__init__()
-        self.in_shape, self.num_classes = DIGIT_SHAPE, num_classes
-        self.net = nn.Sequential(
-            conv_down(1 + num_classes, width, batch_norm=False),  # it would hide how bright an image is
-            conv_down(width, 2 * width, batch_norm=batch_norm),
-            FromMaps(),
-            nn.Linear(7 * 7 * 2 * width, 1),
-        )
+        require(discriminator, "discriminator", in_shape="the shape of one pack to judge")
+        self.m, self.num_classes = whole_number("m", m, 1), 0
+        first, *rest = tuple(discriminator.in_shape)  # type: ignore[arg-type]
+        if first % self.m:
+            raise ValueError(
+                f"a discriminator of examples of shape {(first, *rest)} cannot judge packs of {m}: give it "
+                f"{m} times the channels (or features) of one example."
+            )
+        if getattr(discriminator, "num_classes", 0):
+            raise ValueError("packs have no labels: give a discriminator with num_classes = 0.")
+        self.in_shape = (first // self.m, *rest)
+        self.discriminator = discriminator
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return logits (n,) for x (n, 1, 28, 28) and, if it takes them, labels y (n,)."""
-        check_input(x, self.in_shape, self.net[-1].weight, "the discriminator")
-        if self.num_classes:
-            planes = _label(y, self.num_classes).to(x.dtype)[:, :, None, None]
-            x = torch.cat([x, planes.expand(-1, -1, *x.shape[2:])], dim=1)
-        return self.net(x).to(x.dtype).squeeze(-1)
+        """Return the logits (n/m,) of the packs for x (n, *in_shape)."""
+        check_input(x, self.in_shape, next(self.parameters()), "the discriminator")
+        if len(x) % self.m:
+            raise ValueError(f"{len(x)} examples cannot be put into packs of {self.m}: give a multiple.")
+        return self.discriminator(x.unflatten(0, (-1, self.m)).flatten(1, 2))
 
 
-def check_players(generator: Any, discriminator: Any, penalty: Penalty | None) -> None:
-    """Raise unless the players can play with each other, under this ``penalty``.
+def spectrally_normalized(network: Network) -> Network:
+    """Divide the weights of all linear layers and convolutions by their largest singular value, in place.
 
-    ``TypeError`` for one that does not know what it must, ``ValueError`` for two that do not fit.
+    Miyato et al. 2018. That of a convolution is its kernel's, as a matrix (out, in · height · width), and not
+    the convolution's own. In training mode each pass brings the estimate one step of the power method nearer.
+    Returns the ``network``. Raises ``ValueError`` for weights that are all zero.
     """
+    for layer in weighted_layers(network):
+        if not bool(layer.weight.count_nonzero()):
+            raise ValueError(f"a {type(layer).__name__} whose weights are all zero has no spectral norm.")
+        parametrizations.spectral_norm(layer)
+    return network
+
+
+def weighted_layers(network: nn.Module) -> list[Any]:
+    """Return the linear layers and the convolutions."""
+    return [part for part in network.modules() if isinstance(part, nn.Linear | nn.modules.conv._ConvNd)]
+
+
+def with_label(features: Tensor, y: Tensor | None, num_classes: int) -> Tensor:
+    """Append the one-hot label (n, num_classes) to features (n, d)."""
+    return torch.cat([features, label(y, num_classes).to(features.dtype)], -1) if num_classes else features
+
+
+def label(y: Tensor | None, num_classes: int) -> Tensor:
+    """Return the one-hot label (n, num_classes); raise ``ValueError`` if there is none."""
+    if y is None:
+        raise ValueError(f"a conditional GAN needs labels: one integer in 0 … {num_classes - 1} per example.")
+    return one_hot(y, num_classes)
+
+
+def check_players(generator: Any, discriminator: Any) -> None:
+    """Raise ``TypeError`` for players that lack an attribute, ``ValueError`` for two that do not fit."""
     classes = "the number of labels it takes, 0 for none"
     require(
         generator,
@@ -128,21 +138,28 @@ def check_players(generator: Any, discriminator: Any, penalty: Penalty | None) -
             f"the generator takes {generator.num_classes} classes, the discriminator "
             f"{discriminator.num_classes}: give both players the labels, or neither."
         )
-    if penalty is not None and any(isinstance(part, _BatchNorm) for part in discriminator.modules()):
+
+
+def check_rules(gan: Any) -> None:
+    """Raise ``ValueError`` with the reason for rules of the game that make no sense together."""
+    judge, shape = gan.discriminator, tuple(gan.discriminator.in_shape)
+    computed = [is_parametrized(layer, "weight") for layer in weighted_layers(judge)]
+    if gan.penalty is not None and any(isinstance(part, _BatchNorm) for part in judge.modules()):
         raise ValueError(
             "a penalty is on the gradient of each example's logit, and through batch norm that is the "
             "gradient of a whole batch: take batch norm out of the discriminator."
         )
-
-
-def _with_label(features: Tensor, y: Tensor | None, num_classes: int) -> Tensor:
-    """Append the one-hot label (n, num_classes) to features (n, d)."""
-    if not num_classes:
-        return features
-    return torch.cat([features, _label(y, num_classes).to(features.dtype)], dim=-1)
-
-
-def _label(y: Tensor | None, num_classes: int) -> Tensor:
-    if y is None:
-        raise ValueError(f"a conditional GAN needs labels: one integer in 0 … {num_classes - 1} per example.")
-    return one_hot(y, num_classes)
+    if gan.clip is not None and not gan.clip > 0:
+        raise ValueError(
+            f"clip must be greater than 0, not {gan.clip}: it bounds the discriminator's weights."
+        )
+    if gan.clip is not None and any(computed):
+        raise ValueError("clip bounds the numbers that spectral norm then rescales: choose one of the two.")
+    limited = gan.penalty is not None or gan.clip is not None or (computed and all(computed))
+    if gan.loss.discriminator is LOSSES["wasserstein"].discriminator and not limited:
+        raise ValueError(
+            "the loss 'wasserstein' has no minimum while the discriminator may be as steep as it likes: add "
+            "a penalty or clip, or put spectral norm on all of its layers (spectrally_normalized)."
+        )
+    if gan.augment is not None and len(shape) != 3:
+        raise ValueError(f"augment changes images (channels, height, width), not examples of shape {shape}.")

@@ -1,7 +1,9 @@
-"""What a discriminator pays for its slope, per example.
+"""What a discriminator pays for its slope, per logit.
 
 A penalty is called with the discriminator, as a function from examples to logits, and with the real and the
-generated examples of a batch; it returns (n,).
+generated examples of a batch; it returns one number for each logit: (n,), or (n/m,) where packs of m are
+judged, with the slope in all m examples together. The discriminator must judge each example, or pack, by
+itself: with batch norm the gradient would be that of a whole batch. ``functools.partial`` binds ``gamma``.
 """
 
 from collections.abc import Callable
@@ -9,17 +11,49 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-Penalty = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor], Tensor]
+from gm_lib.gan.noise import uniform
+
+Judge = Callable[[Tensor], Tensor]
+Penalty = Callable[[Judge, Tensor, Tensor], Tensor]
 
 
-def r1(
-    discriminator: Callable[[Tensor], Tensor], x_real: Tensor, x_fake: Tensor, *, gamma: float = 1.0
-) -> Tensor:
-    """Return γ/2 · ‖∇ₓ logit(x)‖² at the real examples: (n,). R1 of Mescheder et al. 2018.
+def r1(discriminator: Judge, x_real: Tensor, x_fake: Tensor, *, gamma: float = 1.0) -> Tensor:
+    """Return γ/2 · ‖∇ₓ logit(x)‖² at the real examples: (n,). Mescheder et al. 2018, R1."""
+    return 0.5 * gamma * _slopes(discriminator, x_real).square().sum(1)
 
-    ``discriminator`` must judge each example by itself: with batch norm the gradient would be that of a whole
-    batch. ``x_fake`` is not looked at. Bind another ``gamma`` with ``functools.partial``.
+
+def r2(discriminator: Judge, x_real: Tensor, x_fake: Tensor, *, gamma: float = 1.0) -> Tensor:
+    """Return γ/2 · ‖∇ₓ logit(x)‖² at the generated examples: (n,). Mescheder et al. 2018, R2."""
+    return 0.5 * gamma * _slopes(discriminator, x_fake).square().sum(1)
+
+
+def r1_and_r2(discriminator: Judge, x_real: Tensor, x_fake: Tensor, *, gamma: float = 1.0) -> Tensor:
+    """Return the sum of :func:`r1` and :func:`r2`, with the same γ: (n,). Huang et al. 2024."""
+    return r1(discriminator, x_real, x_fake, gamma=gamma) + r2(discriminator, x_real, x_fake, gamma=gamma)
+
+
+def gradient_penalty(discriminator: Judge, x_real: Tensor, x_fake: Tensor, *, gamma: float = 10.0) -> Tensor:
+    """Return γ (‖∇ₓ logit(x)‖ - 1)² between real and generated examples: (n,). Gulrajani et al. 2017.
+
+    Each x is a point drawn uniformly on the line from a generated example to its real neighbour in the batch.
     """
-    x = x_real.detach().requires_grad_()
-    (slope,) = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)
-    return 0.5 * gamma * slope.flatten(1).square().sum(1)
+    mixed = uniform(len(x_real), 1, x_real).view(-1, *[1] * (x_real.ndim - 1))
+    slopes = _slopes(discriminator, torch.lerp(x_fake, x_real, mixed))
+    # The norm's own gradient is taken as 0 where the slope is 0.
+    return gamma * (torch.linalg.vector_norm(slopes, dim=1) - 1).square()
+
+
+PENALTIES: dict[str, Callable[..., Tensor]] = {
+    "r1": r1,
+    "r2": r2,
+    "r1+r2": r1_and_r2,
+    "gradient_penalty": gradient_penalty,
+}
+
+
+def _slopes(discriminator: Judge, x: Tensor) -> Tensor:
+    """Return the gradient of each logit, as a row: (n, numbers of one example)."""
+    x = x.detach().requires_grad_()
+    logits = discriminator(x)
+    (slopes,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
+    return slopes.reshape(len(logits), -1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from gm_lib.networks import VALUES_AT_ONCE, check_input, check_labels
+from gm_lib.networks import VALUES_AT_ONCE, check_input, check_labels, decay
 from gm_lib.system.choose import choose, whole_number
 from gm_lib.training.muon import Muon
 from gm_lib.vae.bounds import free_bits as count_free_bits
@@ -95,9 +94,6 @@ class LatentVariableModel(nn.Module):
         optimizers: dict[str, Optimizer] = {"adam": adam(own, self.likelihood, self.lr)}
         if matrices:
             optimizers["muon"] = Muon(matrices, lr=FASTER * self.lr)
-        for optimizer in optimizers.values():
-            for group in optimizer.param_groups:
-                group.setdefault("initial_lr", group["lr"])
         return optimizers
 
     def update(self, batch: Any, optimizers: dict[str, Optimizer], step: int) -> dict[str, Tensor]:
@@ -116,10 +112,7 @@ class LatentVariableModel(nn.Module):
         self.zero_grad()  # the optimizer's own takes several times as long
         loss.backward()
         for optimizer in optimizers.values():
-            if self.decay_steps:
-                share = 0.5 * (1 + math.cos(math.pi * min((step - 1) / self.decay_steps, 1.0)))
-                for group in optimizer.param_groups:
-                    group["lr"] = share * group["initial_lr"]
+            decay(optimizer, step, self.decay_steps)
             optimizer.step()
         return {name: value.detach() for name, value in terms.items()}
 

@@ -25,9 +25,9 @@ from gm_lib import __version__, runtime
 from gm_lib.classifier import NUM_FEATURES
 from gm_lib.cli import env, evaluate, runs, train
 from gm_lib.cli.main import main
-from gm_lib.data import ImageData, images, sources
-from gm_lib.evaluation import judge_digits, log_likelihood, negative_elbo
-from gm_lib.gan import LOSSES, digit_gan
+from gm_lib.data import ImageData, images, sources, stacked
+from gm_lib.evaluation import judge_digits, log_likelihood, negative_elbo, stacked_mode_coverage
+from gm_lib.gan import LOSSES, PENALTIES, digit_gan, digits
 from gm_lib.system import parallel
 from gm_lib.training import latest_checkpoint, load_checkpoint, load_weights
 from gm_lib.vae import (
@@ -212,6 +212,8 @@ def test_every_likelihood_can_be_trained_sampled_and_evaluated(
 def test_the_names_offered_are_those_there_are() -> None:
     assert set(train.LIKELIHOODS) == set(LIKELIHOODS)
     assert set(train.GAN_LOSSES) == set(LOSSES)
+    assert set(train.PENALTIES) == set(PENALTIES)
+    assert set(train.GAN_ARCHITECTURES) == set(digits.ARCHITECTURES)
     assert set(train.ACTIVATIONS) == set(model.ACTIVATIONS)
     assert (train.PRIORS, train.GRADIENTS, train.OPTIMIZERS) == (
         model.PRIORS,
@@ -237,6 +239,8 @@ def test_the_options_of_train_are_the_arguments_of_the_model(
 ) -> None:
     options = {parameter.name: parameter.default for parameter in command.params}
     for name, parameter in inspect.signature(build).parameters.items():
+        if name == "shape":  # is that of --data
+            continue
         option = {"num_classes": "conditional", "lr": "learning_rate"}.get(name, name)
         assert option in options
         if name not in ("num_classes", "hidden"):
@@ -350,6 +354,82 @@ def test_every_option_of_a_gan_reaches_its_model(trained_gan: Callable[..., Path
     assert torch.equal(runs.draw(model, 4, 7, 0), model.generate(z, torch.full((4,), 7)))
 
 
+def test_the_rules_of_a_gan_reach_its_model_and_what_came_out_is_said_in_scores(
+    trained_gan: Callable[..., Path],
+) -> None:
+    rules = (
+        "--loss wasserstein --penalty gradient_penalty --gamma 10 --pack 2 --discriminator-steps 4 --augment"
+    )
+    rates = "--discriminator-learning-rate 0.004 --betas 0 0.9 --decay-steps 6"
+    output = succeed("train", "gan", *SMALL_GAN, *rules.split(), *rates.split())
+    assert re.search(r"D scores real images -?\d+\.\d\d and generated ones -?\d+\.\d\d, ", output)
+    model, config, _ = runs.load(Path("runs/gan"), "cpu")
+    assert model.loss == LOSSES["wasserstein"]
+    assert (model.penalty.func, model.penalty.keywords) == (PENALTIES["gradient_penalty"], {"gamma": 10.0})
+    assert (model.discriminator.m, model.discriminator_steps, model.decay_steps) == (2, 4, 6)
+    assert (model.lr, model.betas, model.clip) == ((0.002, 0.004), (0.0, 0.9), None)
+    assert model.augment is not None
+    assert (config["shape"], config["norm"]) == ([1, 28, 28], None)
+    model, _, _ = runs.load(trained_gan("--clip", "0.01", "--loss", "hinge"), "cpu")
+    assert max(p.abs().max() for p in model.discriminator.parameters()) <= 0.01
+    spectral, _, _ = runs.load(trained_gan("--norm", "spectral"), "cpu")
+    assert any("parametrizations" in name for name in spectral.state_dict())
+
+
+def test_a_residual_gan_is_trained_resumed_sampled_and_exported() -> None:
+    options = (
+        *SMALL_GAN,
+        "--architecture",
+        "resnet",
+        "--loss",
+        "relativistic",
+        "--gamma",
+        "1",
+        "--out",
+        "run",
+    )
+    rules = (*options, "--penalty", "r1+r2", "--decay-steps", "6")
+    succeed("train", "gan", *rules, "--steps", "3")
+    succeed("train", "gan", *rules, "--out", "at-once")
+    assert "Going on from run/checkpoint-0000003" in succeed("train", "gan", *rules)
+    assert same_weights(Path("run"), Path("at-once"))
+    succeed("sample", "run", "--n", "4")
+    model, _, _ = runs.load(Path("run"), "cpu")
+    succeed("export", "run", "--out", "run.onnx")
+    z = torch.randn(5, model.latent_dim, generator=torch.Generator().manual_seed(4))
+    (x,) = onnxruntime.InferenceSession("run.onnx").run(None, {"z": z.numpy()})
+    torch.testing.assert_close(torch.from_numpy(x), runs.draw(model, 5, None, 4), rtol=0, atol=1e-5)
+
+
+def test_a_gans_run_made_before_its_rules_were_options_is_loaded(trained_gan: Callable[..., Path]) -> None:
+    shutil.copytree(trained_gan("--gamma", "2"), "old")
+    config = json.loads(Path("old/config.json").read_text())
+    known = ("model", "data", "latent_dim", "width", "num_classes", "loss", "gamma", "lr", "average")
+    Path("old/config.json").write_text(json.dumps({name: config[name] for name in known}))
+    model, _, _ = runs.load(Path("old"), "cpu")
+    assert (model.penalty.func, model.penalty.keywords) == (PENALTIES["r1"], {"gamma": 2.0})
+    assert (model.lr, model.betas, model.discriminator_steps) == (0.002, (0.5, 0.999), 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--penalty r2", "--penalty needs its weight, --gamma"),
+        ("--gamma 1 --norm batch", "which --norm batch mixes"),
+        ("--clip 0.01 --norm spectral", "--clip bounds what --norm spectral then rescales"),
+        ("--loss wasserstein", "without --gamma, --clip or --norm spectral"),
+        ("--loss wasserstein --norm none", "without --gamma, --clip or --norm spectral"),
+        ("--architecture resnet --norm batch", "resnet has no batch norm"),
+        ("--pack 2 --conditional", "--pack does not go with --conditional"),
+        ("--batch-size 24 --pack 4 --discriminator-steps 4", "--pack, 16"),
+        ("--loss wassertein --clip 1", "did you mean 'wasserstein'"),
+    ],
+)
+def test_rules_that_make_no_sense_together_are_refused_before_any_work(options: str, message: str) -> None:
+    assert message in refused("train", "gan", *SMALL_GAN, *options.split())
+    assert not Path("runs").exists()
+
+
 def test_sampling_draws_the_number_asked_for_and_the_seed_decides(trained: Callable[..., Path]) -> None:
     run = str(trained())
     assert succeed("sample", run) == "64 samples in samples.png\n"
@@ -406,6 +486,35 @@ def test_a_conditional_model_is_evaluated_given_the_labels(trained: Callable[...
     output = succeed("evaluate", str(run), "--k", "2", "--limit", "5")
     assert "dynamically binarized, given their labels, 5 images" in output
     assert json.loads((run / "evaluation.json").read_text())["kind"].endswith("given their labels")
+
+
+def test_a_gan_of_stacked_digits_is_trained_resumed_and_judged_by_its_modes() -> None:
+    small = (*SMALL_GAN, "--data", "stacked", "--pack", "2")
+    succeed("train", "gan", *small, "--out", "run", "--steps", "3")
+    assert "Going on from run/checkpoint-0000003" in succeed("train", "gan", *small, "--out", "run")
+    succeed("train", "gan", *small, "--out", "at-once")
+    assert same_weights(Path("run"), Path("at-once"))
+    model, config, _ = runs.load(Path("run"), "cpu")
+    assert (config["data"], config["stacked"], config["shape"]) == ("digits", True, [3, 28, 28])
+    with Image.open("run/samples.png") as picture:
+        assert picture.mode == "RGB"
+
+    output = succeed("evaluate", "run", "--samples", "70", "--split", "test")
+    generated = stacked_mode_coverage(model.sample(70, generator=torch.Generator().manual_seed(0)))
+    real = stacked_mode_coverage(stacked(images("digits").test.x, 70))
+    assert str(generated) in output
+    assert str(real) in output.partition("real digits")[2]
+    found = json.loads(Path("run/evaluation.json").read_text())["stacks"]
+    assert found == {"generated": generated.as_dict(), "real": real.as_dict()}
+    assert real.covered > generated.covered
+
+
+def test_stacked_digits_are_for_gans_and_have_no_labels() -> None:
+    assert "no labels for --conditional" in refused("train", "gan", "--data", "stacked", "--conditional")
+    assert "unknown data set 'stacked'" in refused("train", "vae", "--data", "stacked")
+    assert "three images in each stack it must be from 1 to 399" in refused(
+        "train", "gan", *SMALL_GAN, "--data", "stacked", "--batch-size", "400"
+    )
 
 
 @pytest.mark.parametrize("kind", ["vae", "gan"])
