@@ -36,7 +36,7 @@ class Muon(Optimizer):
                     raise ValueError(f"Muon takes matrices, not a parameter of the shape {tuple(p.shape)}.")
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Take one step. Parameters without a gradient stay."""
         for group in self.param_groups:
             for p in group["params"]:
