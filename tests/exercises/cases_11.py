@@ -296,11 +296,20 @@ WRONG["11.4"] = [
     (prior(lambda mu, away, sigma: between(away) + torch.diag(sigma.mean(0) ** 2)), "the mean of its square"),
     (
         prior(lambda mu, away, sigma: between(away) * len(mu) / max(len(mu) - 1, 1) + within(sigma)),
-        "are divided by n - 1",
+        "divided by n - 1",
     ),
-    (lambda mu, sigma: (mu.mean(0), with_torch_cov(mu) + within(sigma)), "are divided by n - 1"),
-    (lambda mu, sigma: (mu.mean(0), with_numpy_cov(mu) + within(sigma)), "are divided by n - 1"),
-    (prior(lambda mu, away, sigma: away.T @ away / (len(mu) - 1) + within(sigma)), "are divided by n - 1"),
+    (
+        lambda mu, sigma: (mu.mean(0), with_torch_cov(mu) + within(sigma)),
+        "4: the means' covariance is divided",
+    ),
+    (
+        lambda mu, sigma: (mu.mean(0), with_numpy_cov(mu) + within(sigma)),
+        "4: the means' covariance is divided",
+    ),
+    (
+        prior(lambda mu, away, sigma: away.T @ away / (len(mu) - 1) + within(sigma)),
+        "4: the means' covariance is divided",
+    ),
     (prior(lambda mu, away, sigma: away.T @ away + torch.diag((sigma**2).sum(0))), "both parts are summed"),
     (prior(lambda mu, away, sigma: mu.T @ mu + within(sigma)), "squares are summed, around 0"),
     (
@@ -330,7 +339,7 @@ WRONG["11.4"] = [
     (lambda mu, sigma: (mu, between(mu)), "m is a vector of d numbers"),
     (lambda mu, sigma: mu.mean(0), "two things are asked for"),
     (
-        prior(lambda mu, away, sigma: between(away) + within(sigma), mean=lambda mu: 0 * mu[0]),
+        prior(lambda mu, away, sigma: between(away) + within(sigma), mean=lambda mu: mu[0]),
         "m should be",
     ),
 ]
@@ -347,7 +356,10 @@ RIGHT["11.5"] = [
 ]
 WRONG["11.5"] = [
     ({"decay": 0.99, "revive_below": 0.1}, "the codes lag behind"),
-    ({"decay": 0.9, "revive_below": 0.1}, "An average is 9 batches behind, in which the points move by 0.09"),
+    (
+        {"decay": 0.9, "revive_below": 0.1},
+        "An average is 9.0 batches behind, in which the points move by 0.09",
+    ),
     ({"decay": 0.9, "revive_below": 0.3}, "the codes lag behind"),
     ({"decay": 0.8, "revive_below": 0.01}, "is found dead too late"),
     ({"decay": 0.8, "revive_below": 0.0}, "a code without points stays dead"),
