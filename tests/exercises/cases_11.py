@@ -1,6 +1,7 @@
 """Answers to the exercises of chapter 11: other right ways, and known mistakes with their messages."""
 
 import math
+import warnings
 
 import numpy as np
 import torch
@@ -43,6 +44,11 @@ def root(delta, s, factor=lambda s: s**2, exponent=lambda delta, left: delta**2 
     return math.inf if left <= 0 else factor(s) / math.sqrt(left) * math.exp(exponent(delta, left))
 
 
+def without_infinity(delta, s, square_root):
+    left = 2 * s**2 - 1
+    return 0.5 * (s**2 / square_root(left) * math.exp(delta**2 / left) - 1)
+
+
 RIGHT["11.1"] = [
     by_quadrature,
     by_precisions,
@@ -58,9 +64,30 @@ WRONG["11.1"] = [
     (lambda delta, s: (root(delta / 2**0.5, s) - 1) / 2, "halved once too often"),
     (lambda delta, s: (root(delta, s, factor=lambda s: s) - 1) / 2, "1/q brings one s"),
     (lambda delta, s: math.inf if s < 0.71 else (root(delta, s**0.5) - 1) / 2, "take it for the variance"),
-    (lambda delta, s: (delta**2 + s**2 - 1 - 2 * math.log(s)) / 2, "infinite"),
-    (lambda delta, s: abs(2 * s**2 - 1) ** -0.5, "infinite"),
-    (lambda delta, s: 0.5 * (s**2 / (2 * s**2 - 1) ** 0.5 - 1), "should be"),
+    (lambda delta, s: (delta**2 + s**2 - 1 - 2 * math.log(s)) / 2, "this is KL(q"),
+    (lambda delta, s: abs(2 * s**2 - 1) ** -0.5, "should be"),
+    (lambda delta, s: 0.5 * (s**2 / (2 * s**2 - 1) ** 0.5 - 1), "right for δ = 0"),
+    (lambda delta, s: math.inf if s < 1 else by_precisions(delta, s), "for 2s² ≤ 1 only. Between"),
+    (lambda delta, s: math.inf if s <= 1 else by_precisions(delta, s), "at s = 1 it is finite"),
+    (lambda delta, s: -by_precisions(delta, s), "the sign is wrong"),
+    (
+        lambda delta, s: (root(delta, s, exponent=lambda delta, left: -(delta**2) / left) - 1) / 2,
+        "the sign in the exponent",
+    ),
+    (
+        lambda delta, s: (root(delta, s, exponent=lambda delta, left: abs(delta) / left) - 1) / 2,
+        "δ², and not |δ|",
+    ),
+    (lambda delta, s: (root(delta, s, exponent=lambda delta, left: delta / left) - 1) / 2, "to either side"),
+    (lambda delta, s: ((2 * math.pi) ** 0.5 * root(delta, s) - 1) / 2, "a √2π is left over"),
+    (lambda delta, s: (root(delta, s) / (2 * math.pi) ** 0.5 - 1) / 2, "a √2π is lost"),
+    # right where it is finite, and something else than math.inf where it is not
+    (lambda delta, s: without_infinity(delta, s, math.sqrt), "math.inf is wanted there; your code stopped"),
+    (lambda delta, s: without_infinity(delta, s, lambda x: x**0.5), "math.inf is wanted there, and c is"),
+    (lambda delta, s: without_infinity(delta, s, lambda x: abs(x) ** 0.5), "math.inf is wanted there, and c"),
+    (lambda delta, s: without_infinity(delta, s, np.emath.sqrt), "math.inf is wanted there, and c is"),
+    (lambda delta, s: math.nan if 2 * s**2 < 1 else by_precisions(delta, s), "and c is the number nan"),
+    (lambda delta, s: math.inf if s < 0.3 else without_infinity(delta, s, math.sqrt), "for s = 0.7"),
     (lambda delta, s: math.inf, "and is inf"),
     (0.5, "a function is needed"),
 ]
@@ -69,31 +96,51 @@ WRONG["11.1"] = [
 # 11.2: sixty-four draws -------------------------------------------------------------------------------
 
 
-def experiment(draws=64, n=3000):
+def one_bound_or_many(draws=64, n=1000):
     """The experiment of the chapter, with fewer repetitions."""
 
     def run():
         eps = torch.randn(draws, n, 20)
         z = 0.1 + (2 / 3) ** 0.5 * eps
-        shares = (0.5 * eps**2 - z**2).sum(-1).softmax(0).unsqueeze(-1)
-        found = [(shares * -2 * z).sum(0), (-2 * z).mean(0)]
-        one, many = ((g.mean(0) ** 2 - g.var(0) / n).sum().abs() / g.var(0).sum() for g in found)
-        return (many / one).sqrt().item()
+        share = (0.5 * eps**2 - z**2).sum(-1).softmax(0).unsqueeze(-1)
+        of_one, of_many = (share * -2 * z).sum(0), (-2 * z).mean(0)
+        clearer = (share**2 * (-2 * z + 1.5**0.5 * eps)).sum(0)
+        one = clearer.mean(0).norm() / of_one.var(0).sum().sqrt()
+        return (of_many.mean(0).norm() / of_many.var(0).sum().sqrt() / one).item()
 
     return run
 
 
-RIGHT["11.2"] = [(64, experiment()), (np.float64(50.0), experiment()), [torch.tensor(60.0), experiment()]]
+RIGHT["11.2"] = [
+    (64, one_bound_or_many()),
+    (np.float64(50.0), one_bound_or_many()),
+    [torch.tensor(60.0), one_bound_or_many()],
+]
 WRONG["11.2"] = [
-    ((1.0, experiment()), "both ways are equal"),
-    ((8.0, experiment()), "one of two effects"),
-    ((1 / 8, experiment()), "hears more from one bound"),
-    ((0.1, experiment()), "hears more from one bound"),
-    ((4096, experiment()), "two factors of √64"),
-    ((20.0, experiment()), "two factors of √64"),
-    ((64.0, experiment(draws=4)), "was it changed?"),
+    ((value, one_bound_or_many()), piece)
+    for value, piece in (
+        (1.0, "both ways would be equal"),
+        (8.0, "one of two effects"),
+        (1 / 8, "more signal from one bound"),
+        (0.1, "more signal from one bound"),
+        (-3.0, "more signal from one bound"),
+        (16.0, "are multiplied, not added"),
+        (20.0, "two factors of √64"),
+        (35.0, "two factors of √64"),
+        (75.0, "make it smaller, not larger"),
+        (90.0, "make it smaller, not larger"),
+        (100, "make it smaller, not larger"),
+        (128, "make it smaller, not larger"),
+        (256, "more than both effects together"),
+        (512, "one of the two effects is counted as 64"),
+        (4096, "both effects are counted as 64"),
+        (1e6, "more than both effects together"),
+    )
+]
+WRONG["11.2"] += [
+    ((64.0, one_bound_or_many(draws=4)), "was it changed?"),
     ((64.0, lambda: None), "the result is None"),
-    (("more", experiment()), "your prediction should be a number"),
+    (("more", one_bound_or_many()), "your prediction should be a number"),
     ((64.0, 64.0), "wants both in this order"),
 ]
 
@@ -101,21 +148,21 @@ WRONG["11.2"] = [
 # 11.3: the surrogate ----------------------------------------------------------------------------------
 
 
-def surrogate(combine, q_of=None, log_q_of=lambda log_q: log_q, z_of=lambda z: z):
-    def answer(mu, log_var, eps, log_joint):
-        z = z_of(mu + (log_var / 2).exp() * eps)
-        q = (q_of or stopped)(mu, log_var)
-        return combine(log_joint(z) - log_q_of(q.log_prob(z).sum(-1)))
+def surrogate(combine, q_of=None, log_q_of=lambda log_q: log_q, z_of=lambda z: z, seen=lambda z: z):
+    def answer(m, log_var, eps, log_joint):
+        z = z_of(m + (log_var / 2).exp() * eps)
+        q = (q_of or stopped)(m, log_var)
+        return combine(log_joint(z) - log_q_of(q.log_prob(seen(z)).sum(-1)))
 
     return answer
 
 
-def stopped(mu, log_var):
-    return Normal(mu.detach(), (log_var / 2).exp().detach())
+def stopped(m, log_var):
+    return Normal(m.detach(), (log_var / 2).exp().detach())
 
 
-def alive(mu, log_var):
-    return Normal(mu, (log_var / 2).exp())
+def alive(m, log_var):
+    return Normal(m, (log_var / 2).exp())
 
 
 def squared(log_w):
@@ -126,19 +173,19 @@ def plain(log_w):
     return (log_w.detach().softmax(0) * log_w).sum()
 
 
-def with_hook(mu, log_var, eps, log_joint):
-    z = mu + (log_var / 2).exp() * eps
-    log_w = log_joint(z) - stopped(mu, log_var).log_prob(z).sum(-1)
+def with_hook(m, log_var, eps, log_joint):
+    z = m + (log_var / 2).exp() * eps
+    log_w = log_joint(z) - stopped(m, log_var).log_prob(z).sum(-1)
     share = log_w.softmax(0).detach()
     if z.requires_grad:
         z.register_hook(lambda gradient: share.unsqueeze(-1) * gradient)
     return log_w.logsumexp(0).sum()
 
 
-def without_grad(mu, log_var, eps, log_joint):
-    z = mu + torch.exp(log_var / 2) * eps
+def without_grad(m, log_var, eps, log_joint):
+    z = m + torch.exp(log_var / 2) * eps
     with torch.no_grad():
-        q = Independent(Normal(mu + 0, torch.exp(log_var / 2)), 1)
+        q = Independent(Normal(m + 0, torch.exp(log_var / 2)), 1)
     log_w = log_joint(z) - q.log_prob(z)
     with torch.no_grad():
         share = (log_w - log_w.logsumexp(0)).exp()
@@ -146,12 +193,12 @@ def without_grad(mu, log_var, eps, log_joint):
 
 
 def half_stopped(which):
-    def q_of(mu, log_var):
-        if which == "mu":
-            mu = mu.detach()
+    def q_of(m, log_var):
+        if which == "m":
+            m = m.detach()
         else:
             log_var = log_var.detach()
-        return Normal(mu, (log_var / 2).exp())
+        return Normal(m, (log_var / 2).exp())
 
     return q_of
 
@@ -163,14 +210,21 @@ WRONG["11.3"] = [
     (surrogate(lambda log_w: log_w.logsumexp(0).sum(), alive), "this is the plain gradient"),
     (surrogate(lambda log_w: (log_w.softmax(0) ** 2 * log_w).sum()), "they have to stay so"),
     (surrogate(squared, alive, log_q_of=torch.Tensor.detach), "all of log q is detached"),
-    (surrogate(squared, half_stopped("mu")), "and log_var does not"),
-    (surrogate(squared, half_stopped("log_var")), "and mu does not"),
+    (surrogate(squared, half_stopped("m")), "and log_var does not"),
+    (surrogate(squared, half_stopped("log_var")), "and m does not"),
     (surrogate(squared, alive, z_of=torch.Tensor.detach), "only the score"),
     (surrogate(squared, z_of=torch.Tensor.detach), "no gradient passes"),
     (surrogate(lambda log_w: squared(log_w) / log_w.shape[1]), "a mean over the n examples"),
+    (surrogate(lambda log_w: squared(log_w) / len(log_w)), "a mean over the k draws"),
+    (
+        surrogate(lambda log_w: (log_w.detach().softmax(0) ** 2 * log_w).mean()),
+        "a mean over draws and examples",
+    ),
+    (surrogate(squared, alive, seen=torch.Tensor.detach), "z is detached in log_prob"),
+    (surrogate(squared, seen=torch.Tensor.detach), "all of log q is detached"),
     (surrogate(lambda log_w: -squared(log_w)), "the sign is wrong"),
-    (surrogate(lambda log_w: 2 * squared(log_w)), "the gradient by mu should be"),
-    (surrogate(lambda log_w: (log_w.detach().softmax(0) ** 3 * log_w).sum()), "the gradient by mu should be"),
+    (surrogate(lambda log_w: 2 * squared(log_w)), "the gradient by m should be"),
+    (surrogate(lambda log_w: (log_w.detach().softmax(0) ** 3 * log_w).sum()), "the gradient by m should be"),
     (surrogate(lambda log_w: (log_w.detach().softmax(0) ** 2 * log_w).sum(0)), "one number is asked for"),
     (surrogate(lambda log_w: squared(log_w).item()), "no gradient passes"),
 ]
@@ -209,6 +263,28 @@ def within(sigma):
     return torch.diag((sigma**2).mean(0))
 
 
+def with_torch_cov(mu):
+    with warnings.catch_warnings():  # of one row: NaN
+        warnings.simplefilter("ignore")
+        return mu.T.cov()
+
+
+def with_numpy_cov(mu):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.from_numpy(np.cov(mu.numpy(), rowvar=False))
+
+
+def weighted_by_precision(mu, sigma):
+    precision = 1 / sigma**2
+    return (mu * precision).sum(0) / precision.sum(0), torch.diag(1 / precision.sum(0))
+
+
+def last(d):
+    """A vector that is 1 in its last place, 0 in all others."""
+    return torch.eye(d)[-1]
+
+
 RIGHT["11.4"] = [with_moments, with_numpy, one_by_one]
 WRONG["11.4"] = [
     (prior(lambda mu, away, sigma: between(away)), "the covariance of the means alone"),
@@ -221,6 +297,31 @@ WRONG["11.4"] = [
     (
         prior(lambda mu, away, sigma: between(away) * len(mu) / max(len(mu) - 1, 1) + within(sigma)),
         "divided by n - 1",
+    ),
+    (
+        lambda mu, sigma: (mu.mean(0), with_torch_cov(mu) + within(sigma)),
+        "4: the means' covariance is divided",
+    ),
+    (
+        lambda mu, sigma: (mu.mean(0), with_numpy_cov(mu) + within(sigma)),
+        "4: the means' covariance is divided",
+    ),
+    (
+        prior(lambda mu, away, sigma: away.T @ away / (len(mu) - 1) + within(sigma)),
+        "4: the means' covariance is divided",
+    ),
+    (prior(lambda mu, away, sigma: away.T @ away + torch.diag((sigma**2).sum(0))), "both parts are summed"),
+    (prior(lambda mu, away, sigma: mu.T @ mu + within(sigma)), "squares are summed, around 0"),
+    (
+        prior(lambda mu, away, sigma: mu.T @ mu + torch.diag((sigma**2).sum(0))),
+        "second moments are summed over the images",
+    ),
+    (prior(lambda mu, away, sigma: torch.linalg.inv(between(away) + within(sigma))), "the precision"),
+    (prior(lambda mu, away, sigma: between(away) + within(sigma), lambda mu: mu.sum(0)), "m is the sum"),
+    (lambda mu, sigma: weighted_by_precision(mu, sigma), "weighs the means by their precisions"),
+    (
+        prior(lambda mu, away, sigma: between(away) + within(sigma) + torch.diag(last(mu.shape[1]))),
+        "C should be",
     ),
     (
         prior(lambda mu, away, sigma: torch.diag((away**2).mean(0)) + within(sigma)),
@@ -238,8 +339,8 @@ WRONG["11.4"] = [
     (lambda mu, sigma: (mu, between(mu)), "m is a vector of d numbers"),
     (lambda mu, sigma: mu.mean(0), "two things are asked for"),
     (
-        prior(lambda mu, away, sigma: between(away) + within(sigma), mean=lambda mu: 0 * mu[0]),
-        "should be",
+        prior(lambda mu, away, sigma: between(away) + within(sigma), mean=lambda mu: mu[0]),
+        "m should be",
     ),
 ]
 
@@ -251,12 +352,20 @@ RIGHT["11.5"] = [
     {"decay": 0.7, "revive_below": 0.2},
     {"decay": np.float64(0.5), "revive_below": torch.tensor(0.1)},
     {"revive_below": 0.3, "decay": 0.75},
+    {"decay": 0.0, "revive_below": 0.1},
 ]
 WRONG["11.5"] = [
     ({"decay": 0.99, "revive_below": 0.1}, "the codes lag behind"),
-    ({"decay": 0.95, "revive_below": 0.6}, "the codes lag behind"),
+    (
+        {"decay": 0.9, "revive_below": 0.1},
+        "An average is 9.0 batches behind, in which the points move by 0.09",
+    ),
+    ({"decay": 0.9, "revive_below": 0.3}, "the codes lag behind"),
+    ({"decay": 0.8, "revive_below": 0.01}, "is found dead too late"),
     ({"decay": 0.8, "revive_below": 0.0}, "a code without points stays dead"),
-    ({"decay": 0.0, "revive_below": 0.95}, "are disturbed too much"),
+    ({"decay": 0.0, "revive_below": 0.0}, "a code without points stays dead"),
+    ({"decay": 0.9, "revive_below": 0.9}, "calls codes dead that are in use"),
+    ({"decay": 0.0, "revive_below": 0.95}, "calls codes dead that are in use"),
     ({"decay": 1.0, "revive_below": 0.1}, "decay must be from 0 to below 1"),
     ({"decay": 0.8, "revive_below": -0.1}, "revive_below must be from 0 to below 1"),
     ({"decay": 0.8, "revive_below": "often"}, "revive_below should be a number"),
@@ -319,6 +428,10 @@ WRONG["11.6"] = [
         lambda codes, t: t[torch.cat([start(codes, t.shape[1]), codes[:, :-1]], 1), codes],
         "one number for each place",
     ),
+    (
+        lambda codes, t: t[torch.cat([start(codes, t.shape[1] + 1), codes[:, :-1]], 1), codes].sum(1),
+        "the start is row K, and K is log_table.shape[1]",
+    ),
     (0.0, "a function is needed"),
 ]
 
@@ -338,9 +451,11 @@ RIGHT["11.7"] = [
     (expected, lambda: torch.tensor([51.0, 51.0, 51.0, 130.0])),
 ]
 WRONG["11.7"] = [
-    ((expected | {"renamed": "more"}, usual), "where the codes got other names"),
-    ((expected | {"reversed": "more"}, usual), "where they are read backwards"),
-    ((expected | {"exchanged": "same"}, usual), "where the places were exchanged"),
+    ((expected | {"renamed": "more"}, usual), 'For "renamed" you predicted "more"'),
+    ((expected | {"reversed": "more"}, usual), "a chain of pairs is a chain again"),
+    ((expected | {"exchanged": "same"}, usual), 'it is "more", 130.0 nats. After an exchange'),
+    ((dict.fromkeys(expected, "fewer"), usual), 'For "exchanged" you predicted "fewer"'),
+    ((dict.fromkeys(expected, "more"), usual), 'another order. For "reversed" you predicted "more"'),
     ((expected | {"exchanged": "less"}, usual), "is none of the names"),
     (({"renamed": "same", "reversed": "same"}, usual), 'an answer for "exchanged" is missing'),
     ((expected, experiment(51.0, 60.0, 51.0, 130.0)), "was it changed?"),
@@ -387,6 +502,11 @@ def right_top(a, s):
     return -0.5 * math.log1p(-(a**2) / (1 + s**2))
 
 
+def unmoved(v):
+    """KL(N(0, v) ‖ N(0, 1))."""
+    return kl_divergence(Normal(0.0, v**0.5), Normal(0.0, 1.0)).item()
+
+
 RIGHT["11.8"] = [
     by_precision,
     by_drawing,
@@ -405,6 +525,24 @@ WRONG["11.8"] = [
         lambda a, s: (right_top(a, s), 0.5 * math.log(1 + 1 / s) - right_top(a, s)),
         "s is a standard deviation",
     ),
+    (lambda a, s: split(right_top)(a, s**0.5), "you take it for the variance"),
+    (split(lambda a, s: -0.5 * math.log(1 - abs(a) / (1 + s**2) ** 0.5)), "ρ stands squared"),
+    (
+        lambda a, s: (unmoved(1 - a**2 / (1 + s**2)), unmoved(1 / (1 + (1 - a**2) / s**2))),
+        "in both the means are missing",
+    ),
+    (
+        lambda a, s: (unmoved(1 - a**2 / (1 + s**2)), split(right_top)(a, s)[1]),
+        "In the top the mean of q is missing",
+    ),
+    (
+        lambda a, s: (right_top(a, s), unmoved(1 / (1 + (1 - a**2) / s**2))),
+        "In the bottom the difference of the means",
+    ),
+    (lambda a, s: (2 * right_top(a, s), split(right_top)(a, s)[1]), "The ½ of the top is missing"),
+    (lambda a, s: (right_top(a, s), 2 * split(right_top)(a, s)[1]), "The ½ of the bottom is missing"),
+    (lambda a, s: (right_top(a, s), 2 * total(s) - right_top(a, s)), "its ½ is missing"),
+    (split(lambda a, s: 2 * right_top(a, s)), "and the bottom has the rest"),
     (lambda a, s: (0.0, total(s)), "the top says nothing here"),
     (lambda a, s: right_top(a, s), "two numbers are asked for"),
     ((0.1, 0.2), "a function is needed"),
