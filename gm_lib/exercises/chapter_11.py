@@ -522,8 +522,8 @@ def _read_settings(answer: Any) -> tuple[float, float]:
         "points move meanwhile? And what happens to a code whose points have moved away?",
         "In the long run it lags behind by decay / (1 - decay) batches, and the points move by 0.01 in each. "
         "The moons are two arcs of length π, so 32 codes lie some 0.2 apart: the lag should be small against "
-        "that. In a batch of 256 a code has about 8 points, by chance more or fewer: one that has some is not "
-        "dead.",
+        "that. In a batch of 256 a code has about 8 points, by chance more or fewer: one that has some is "
+        "not dead.",
         "A decay of 0.8 or less, so that the lag is at most 4 batches, and dead codes found early, but not "
         "among those in use: try 0.8 and 0.3.",
     ),
