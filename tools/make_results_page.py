@@ -89,6 +89,12 @@ SCOREBOARD = (
         "published_vae",
         nats=("bound_5000", "5,000 importance weights, 10,000 images"),
     ),
+    Standing(
+        11,
+        "the same network on five draws, 200 epochs",
+        "published_iwae_5",
+        nats=("bound_5000", "5,000 importance weights, 10,000 images"),
+    ),
     Standing(13, "GAN, 1,200 steps", "gan_quick", frechet="frechet"),
     Standing(13, "GAN that is told the digit, 1,200 steps", "gan_labels_quick", frechet="frechet"),
 )
@@ -114,7 +120,6 @@ PENDING = {
     "remedies_stacked": "the same on stacked MNIST, in 35 minutes of one core for each seed",
     "small_data": "a GAN on 500 digits, in half an hour of one core for each seed",
     "stacked_best": "a thousand modes of stacked MNIST, in four hours of one core",
-    "published_iwae_5": "a published importance-weighted autoencoder, in an hour of one core",
     "published_hierarchy": "a hierarchy of linear layers, in two hours of one core",
     "published_hierarchy_conv": "a hierarchy of convolutions, in some hours of a GPU",
 }
