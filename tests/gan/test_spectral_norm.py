@@ -49,6 +49,19 @@ def test_the_largest_singular_value_of_every_weight_matrix_comes_to_1_from_above
         assert 1 - 1e-5 < largest < 1.01, layer  # what u and v find is never more than there is
 
 
+def test_a_pass_is_one_step_of_the_power_method_for_each_layer():
+    judge = JUDGES["MLP"][0]().double()
+    expected = []
+    for layer in weighted_layers(judge):
+        norm, matrix = layer.parametrizations.weight[0], layer.parametrizations.weight.original.detach()
+        u = nn.functional.normalize(matrix @ norm._v, dim=0)
+        expected.append((u, nn.functional.normalize(matrix.T @ u, dim=0)))
+    judge(torch.randn(2, 6, dtype=torch.float64))
+    for layer, (u, v) in zip(weighted_layers(judge), expected, strict=True):
+        torch.testing.assert_close(layer.parametrizations.weight[0]._u, u)
+        torch.testing.assert_close(layer.parametrizations.weight[0]._v, v)
+
+
 def test_the_convolution_itself_is_another_operator_whose_norm_is_not_1():
     """A kernel as a matrix (out, in · k²) says nothing of how its patches overlap."""
     torch.manual_seed(0)
