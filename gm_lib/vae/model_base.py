@@ -11,9 +11,9 @@ from torch.optim import Adam, Optimizer
 
 from gm_lib.networks import VALUES_AT_ONCE, check_input, check_labels, decay
 from gm_lib.system.choose import choose, whole_number
-from gm_lib.training.muon import Muon
 from gm_lib.vae.bounds import free_bits as count_free_bits
 from gm_lib.vae.likelihood_base import Likelihood
+from gm_lib.vae.muon import Muon
 
 OPTIMIZERS = ("adam", "muon")
 # However clear its gradient, Adam moves the Gaussian's log σ by no more than its step size. At this pace σ

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from gm_lib.training.muon import Muon, orthogonalized
+from gm_lib.vae.muon import Muon, orthogonalized
 
 torch_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch has it from 2.9")
 
