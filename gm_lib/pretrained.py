@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from gm_lib.classifier import DigitClassifier
-from gm_lib.gan import GAN, DCGANGenerator
+from gm_lib.classifier import DigitClassifier, ImageClassifier, SpeechClassifier
+from gm_lib.data.shapes import SHAPE
+from gm_lib.gan import GAN, DCGANGenerator, WaveGenerator
 from gm_lib.gan import digit_gan as untrained_gan
 from gm_lib.system.choose import choose
 from gm_lib.training import load_weights
@@ -32,6 +33,78 @@ def digit_classifier() -> DigitClassifier:
     """
     with torch.device("cpu"):
         return _load("digit_classifier", DigitClassifier())
+
+
+def speech_classifier() -> SpeechClassifier:
+    """Return the classifier of spoken digits, trained on recordings of the Free Spoken Digit Dataset.
+
+    On the CPU, in evaluation mode, without gradients for its weights. Raises what :func:`digit_classifier`
+    raises.
+    """
+    with torch.device("cpu"):
+        return _load("speech_classifier", SpeechClassifier())
+
+
+def speech_vae() -> VAE:
+    """Return a conditional VAE of pictures of spoken digits, ``gm_lib.sound.log_mel``'s, with 16 dimensions.
+
+    Its weights are under CC BY-SA 4.0, as the recordings are that it was trained on. On the CPU, in
+    evaluation mode, without gradients for its weights. Raises what :func:`digit_classifier` raises.
+    """
+    with torch.device("cpu"):
+        return _load("speech_vae", untrained_vae(**card("speech_vae")["config"]))
+
+
+def speech_gan() -> DCGANGenerator:
+    """Return the generator of a conditional DCGAN of pictures of spoken digits (n, 1, 64, 48).
+
+    It is called as :func:`digit_gan` is. Licence, place and errors: as :func:`speech_vae`.
+    """
+    with torch.device("cpu"):
+        return _load("speech_gan", DCGANGenerator(**_players("speech_gan")))
+
+
+def speech_wave_gan() -> WaveGenerator:
+    """Return the generator of a conditional GAN of waveforms of spoken digits (n, 1, 6016), in [-1, 1].
+
+    It is called as :func:`digit_gan` is. Licence, place and errors: as :func:`speech_vae`.
+    """
+    with torch.device("cpu"):
+        return _load("speech_wave_gan", WaveGenerator(**_players("speech_wave_gan")))
+
+
+def shapes_classifier() -> ImageClassifier:
+    """Return the classifier of coloured shapes, ``gm_lib.data.images("shapes")``, which reads the shape.
+
+    On the CPU, in evaluation mode, without gradients for its weights. Raises what :func:`digit_classifier`
+    raises.
+    """
+    with torch.device("cpu"):
+        return _load("shapes_classifier", ImageClassifier((3, 32, 32)))
+
+
+def shapes_vae() -> VAE:
+    """Return a convolutional VAE of coloured shapes, with the discretized logistic for p(x | z).
+
+    Its card, ``shapes_vae``, has its bits per dimension. On the CPU, in evaluation mode, without gradients
+    for its weights. Raises what :func:`digit_classifier` raises.
+    """
+    with torch.device("cpu"):
+        return _load("shapes_vae", untrained_shapes_vae(**card("shapes_vae")["config"]))
+
+
+def untrained_shapes_vae(*, width: int, latent_dim: int, steps: int = 0) -> VAE:
+    """Return the network of :func:`shapes_vae` as it is before its training of ``steps`` updates."""
+    return untrained_vae(
+        shape=SHAPE,
+        architecture="conv",
+        hidden=width,
+        latent_dim=latent_dim,
+        likelihood="discretized_logistic",
+        lr=3e-3,
+        optimizer="muon",
+        decay_steps=steps,
+    )
 
 
 def digit_gan() -> DCGANGenerator:
@@ -88,6 +161,12 @@ def card(name: str) -> dict[str, Any]:
     if not known:
         raise FileNotFoundError(f"{WEIGHTS} holds no pretrained model. {_REMEDY}")
     return json.loads((WEIGHTS / f"{choose('pretrained model', name, known)}.json").read_text("utf-8"))
+
+
+def _players(name: str) -> dict[str, Any]:
+    """Return what the card of a GAN's generator says of its network, without what it says of the game."""
+    own = ("latent_dim", "width", "num_classes", "shape")
+    return {key: value for key, value in card(name)["config"].items() if key in own}
 
 
 _REMEDY = "Install gm_lib again, or make it by python tools/make_pretrained.py in a checkout."

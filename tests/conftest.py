@@ -5,9 +5,12 @@ import signal
 
 import pytest
 
-from gm_lib.data import ImageData, images, sources
+from gm_lib.data import ImageData, SpeechData, images, sources, spoken_digits
 from gm_lib.data.images import find_mnist
 from gm_lib.data.published import SETS
+from gm_lib.data.speech import find_speech
+
+REAL_SETS = ("mnist", "speech")
 
 
 def pytest_configure() -> None:
@@ -17,18 +20,19 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test that asks for the fixture `mnist`."""
+    """Mark each test that asks for the fixture of a real set, `mnist` or `speech`, with its name."""
     for item in items:
-        if "mnist" in getattr(item, "fixturenames", ()):
-            item.add_marker("mnist")
+        for name in REAL_SETS:
+            if name in getattr(item, "fixturenames", ()):
+                item.add_marker(name)
 
 
 @pytest.fixture(autouse=True)
 def _away_from_this_machine(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Hide GM_DATA, the user's cache and the network; tests marked `mnist` or `site` see them."""
-    if any(request.node.get_closest_marker(name) for name in ("mnist", "site")):
+    """Hide GM_DATA, the user's cache and the network; tests marked `mnist`, `speech` or `site` see them."""
+    if any(request.node.get_closest_marker(name) for name in (*REAL_SETS, "site")):
         return
     for name in ("GM_DATA", "GM_OFFLINE", "GM_PROFILE", "GM_STRICT"):
         monkeypatch.delenv(name, raising=False)
@@ -48,3 +52,14 @@ def mnist() -> ImageData:
             "needs MNIST: set GM_DATA to a folder with MNIST/raw, or download it by gm_lib.data.images()"
         )
     return images("mnist")
+
+
+@pytest.fixture(scope="session")
+def speech() -> SpeechData:
+    """The real spoken digits from GM_DATA or the user's cache; without them the test is skipped."""
+    if find_speech() is None:
+        pytest.skip(
+            "needs spoken digits: set GM_DATA to a folder with fsdd/recordings, or download them by "
+            "gm_lib.data.spoken_digits()"
+        )
+    return spoken_digits()

@@ -2,9 +2,11 @@ import pytest
 import torch
 from torch import nn
 
-from gm_lib.classifier import DigitClassifier, read_digits
+from gm_lib.classifier import DigitClassifier, ImageClassifier, SpeechClassifier, read_digits
 from gm_lib.data import Batches, ImageData, images
+from gm_lib.data.speech import synthesized_digits
 from gm_lib.runtime import forked_rng
+from gm_lib.sound import log_mel
 from gm_lib.training import fit
 
 
@@ -101,3 +103,65 @@ def test_labels_of_any_integer_type_teach_the_same():
         model.check(batch)
         terms.append(model.update(batch, model.optimizers(), 1))
     assert terms[0] == terms[1] == terms[2]
+
+
+# --- spoken digits
+
+
+@pytest.fixture
+def listener() -> SpeechClassifier:
+    with forked_rng(seed=0):
+        return SpeechClassifier().eval()
+
+
+def test_pictures_of_sounds_have_ten_logits_and_32_features_each(listener):
+    x = torch.rand(3, 1, 64, 48)
+    features = listener.features(x)
+    assert features.shape == (3, 32)
+    assert features.min() == 0
+    assert torch.equal(listener(x), features @ listener.head.weight.T + listener.head.bias)
+    assert torch.equal(read_digits(listener, x), listener(x).detach())
+
+
+def test_a_written_digit_is_no_spoken_one(listener, digits):
+    with pytest.raises(ValueError, match=r"shape \(n, 1, 64, 48\), got \(4, 1, 28, 28\)"):
+        listener(digits.train.x[:4])
+    with pytest.raises(ValueError, match=r"shape \(n, 1, 64, 48\), got"):
+        listener.check((digits.train.x[:4], digits.train.y[:4]))
+
+
+def test_synthesized_digits_are_learned_in_forty_steps():
+    waveform = synthesized_digits(each=5)
+    x, y = log_mel(waveform), torch.arange(10).repeat_interleave(30)
+    new = torch.arange(300) % 5 == 0  # one of each digit by each voice
+    with forked_rng(seed=0):
+        model = SpeechClassifier()
+    stream = Batches(x[~new], y[~new], batch_size=32, seed=0, device="cpu")
+    fit(model, stream, steps=40, device="cpu", progress=False)
+    assert (read_digits(model, x[new]).argmax(-1) == y[new]).double().mean() > 0.8
+
+
+# --- images of other shapes
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 28, 28), (2, 9, 17)])
+def test_images_of_any_shape_from_8_on_have_ten_logits_and_64_features(shape):
+    model = ImageClassifier(shape).eval()
+    x = torch.rand(3, *shape)
+    assert model.features(x).shape == (3, 64)
+    assert model(x).shape == (3, 10)
+    assert model.shape == shape
+
+
+def test_a_classifier_of_digits_is_one_of_images_of_their_shape():
+    with forked_rng(seed=0):
+        general = ImageClassifier((1, 28, 28)).state_dict()
+    with forked_rng(seed=0):
+        ours = DigitClassifier().state_dict()
+    assert all(torch.equal(ours[name], value) for name, value in general.items())
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (3, 7, 32), (0, 32, 32)])
+def test_a_shape_that_cannot_be_halved_three_times_is_refused(shape):
+    with pytest.raises(ValueError, match=r"\(channels, height, width\) with sides from 8 on"):
+        ImageClassifier(shape)

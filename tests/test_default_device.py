@@ -15,6 +15,8 @@ VAES = {name: digit_vae(likelihood=name, hidden=4, latent_dim=2, num_classes=10)
 GAN = digit_gan(latent_dim=4, width=4, num_classes=10)
 AUTOENCODER = digit_autoencoder(hidden=4, noise=0.1)
 CLOUDS = torch.randn(2, 40, 3).unbind()
+LARGE_CLOUDS = torch.randn(2, 500, 3).unbind()
+LABELLED = [(torch.rand(100, 1, 4, 4), torch.arange(100) % 2) for _ in range(3)]  # samples, test, real
 DIGITS = torch.rand(300, 1, 28, 28)
 LABELS = torch.arange(8) % 10
 EIGHT = toy("gaussian_grid")
@@ -62,6 +64,10 @@ def test_samples_are_measured_on_the_cpu():
     assert evaluation.frechet_distance(*CLOUDS) > 0
     assert evaluation.kernel_distance(*CLOUDS).n == 40
     assert 0 <= evaluation.precision_recall(*CLOUDS).recall <= 1
+    assert 0 <= evaluation.density_coverage(*CLOUDS).coverage <= 1
+    assert evaluation.two_sample_test(*CLOUDS).n_test == 40
+    assert evaluation.frechet_distance_at_infinity(*LARGE_CLOUDS).standard_error > 0
+    assert evaluation.train_on_samples(*LABELLED[0], *LABELLED[1:]).n == 20
     assert evaluation.mode_coverage(POINTS, EIGHT).n == 100
     assert evaluation.stacked_mode_coverage(DIGITS.reshape(100, 3, 28, 28)).n == 100
     assert evaluation.judge_digits(DIGITS[:100], DIGITS).n_samples == 100

@@ -21,11 +21,11 @@ def formulas(text: str) -> list[str]:
     return [bare(display or inline) for display, inline in MATHEMATICS.findall(text)]
 
 
-# What each chapter says, by number: its prose, and the formulas in it.
-PROSE = {
-    chapter.number: "\n\n".join(cell.source for cell in chapter.cells if cell.kind == "markdown")
-    for chapter in (read(path) for path in chapter_paths() if path.name[0] != "A")
-}
+# What each chapter says on all its pages, by number: its prose, and the formulas in it.
+PROSE: dict[int, str] = {}
+for chapter in (read(path) for path in chapter_paths() if path.name[0] != "A"):
+    prose = [cell.source for cell in chapter.cells if cell.kind == "markdown"]
+    PROSE[chapter.number] = "\n\n".join([PROSE.get(chapter.number, ""), *prose])
 FORMULAS = {number: formulas(prose) for number, prose in PROSE.items()}
 
 

@@ -12,7 +12,9 @@ from torch import nn
 from gm_lib import pretrained
 from gm_lib.classifier import DigitClassifier, read_digits
 from gm_lib.data import Split, binarize, images
-from gm_lib.evaluation import judge_digits, log_likelihood
+from gm_lib.data.shapes import entropy
+from gm_lib.evaluation import bits_per_dim, judge_digits, log_likelihood, negative_elbo
+from gm_lib.sound import log_mel, to_sound
 
 NAMES = sorted(path.stem for path in pretrained.WEIGHTS.glob("*.json"))
 
@@ -97,11 +99,21 @@ def test_a_game_from_the_middle_of_its_training_goes_on(labels, mnist):
     for name, value in model.averaged.state_dict().items():
         assert torch.equal(value, model.generator.state_dict()[name])
     before = torch.cat([p.detach().flatten().clone() for p in model.generator.parameters()])
-    terms = model.update((mnist.train.x[:64], mnist.train.y[:64]), model.optimizers(), 1)
+    model.update((mnist.train.x[:64], mnist.train.y[:64]), model.optimizers(), 1)
     after = torch.cat([p.detach().flatten() for p in model.generator.parameters()])
     assert not torch.equal(before, after)
-    # A discriminator that has learned: better than one that cannot tell, whose loss is log 4.
-    assert terms["d_real"] > 0.52 > 0.48 > terms["d_fake"]
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_the_discriminator_of_a_game_from_the_middle_tells_real_from_generated(labels, mnist):
+    model, n = pretrained.digit_gan_midway(labels=labels), 1000
+    x, y = mnist.valid.x[:n], mnist.valid.y[:n] if labels else None
+    z = torch.randn(n, model.latent_dim, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        logits = model.discriminator(x, y), model.discriminator(model.generator(z, y), y)
+    # Who cannot tell has a loss of log 4 for each pair.
+    gain = math.log(4) - model.loss.discriminator(*logits)
+    assert gain.mean() > 4 * gain.std() / n**0.5
 
 
 @pytest.mark.parametrize("labels", [False, True])
@@ -141,8 +153,8 @@ def test_a_pretrained_vae_draws_digits_and_learns_no_more(plane):
     assert report.confident > 0.4
 
 
-def test_all_weights_together_are_smaller_than_three_megabytes():
-    assert sum(path.stat().st_size for path in pretrained.WEIGHTS.iterdir()) < 3_000_000
+def test_all_weights_together_are_smaller_than_five_megabytes():
+    assert sum(path.stat().st_size for path in pretrained.WEIGHTS.iterdir()) < 5_000_000
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -165,6 +177,37 @@ def test_shares_on_the_classifiers_card_have_their_standard_errors():
         for score in of_set.values():
             p, n = score["share"], score["n"]
             assert score["standard_error"] == pytest.approx((p * (1 - p) / (n - 1)) ** 0.5)
+
+
+def test_spoken_digits_are_read_as_well_as_the_card_says(speech):
+    model, said = pretrained.speech_classifier(), pretrained.card("speech_classifier")["accuracy"]
+    assert not model.training
+    assert not any(weight.requires_grad for weight in model.parameters())
+    for name in ("valid", "test"):
+        part = getattr(speech, name)
+        right = (read_digits(model, part.x).argmax(-1) == part.y).double()
+        assert right.mean().item() == pytest.approx(said[name]["share"], abs=1 / 300 + 1e-9)
+    assert said["test"]["share"] >= 0.96
+
+
+def test_the_listeners_weights_are_small_and_most_features_are_alive(speech):
+    assert (pretrained.WEIGHTS / "speech_classifier.safetensors").stat().st_size <= 150_000
+    features = pretrained.speech_classifier().features(speech.test.x)
+    assert (features.amax(0) > 0).all()
+
+
+def test_shapes_are_read_and_given_bits_as_their_cards_say():
+    test = images("shapes").test
+    reader, vae = pretrained.shapes_classifier(), pretrained.shapes_vae()
+    right = (read_digits(reader, test.x[:300]).argmax(-1) == test.y[:300]).double().mean()
+    assert right >= 0.99
+    said = pretrained.card("shapes_vae")["bits_per_dim"]
+    bits = bits_per_dim(-negative_elbo(vae, test.x[:300], seed=1).bound, 3072)
+    assert abs(bits.mean() - said["elbo"]) < 4 * bits.std() / 300**0.5
+    assert said["floor"] == pytest.approx(entropy() / 3072)
+    assert bits.min() > said["floor"]
+    weights = pretrained.WEIGHTS.glob("shapes_*.safetensors")
+    assert sum(path.stat().st_size for path in weights) <= 900_000
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
@@ -227,3 +270,34 @@ def test_the_weights_of_another_model_are_refused(weights):
     store(weights, "small", nn.Linear(3, 2).state_dict())
     with pytest.raises(ValueError, match="holds the weights of another model than this DigitClassifier"):
         pretrained._load("small", DigitClassifier())
+
+
+# --- models of spoken digits
+
+SPEAKING = ("speech_vae", "speech_gan", "speech_wave_gan")
+
+
+def spoken(name: str, n: int) -> torch.Tensor:
+    """Return pictures of n sounds by a model, as they are heard: the digits in turn."""
+    model, y = getattr(pretrained, name)(), torch.arange(n) % 10
+    z = torch.randn(n, model.latent_dim, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        x = model.likelihood.mean(model.decode(z, y)).clamp(0, 1) if name == "speech_vae" else model(z, y)
+    return log_mel(x.squeeze(1) if name == "speech_wave_gan" else to_sound(x))
+
+
+@pytest.mark.parametrize("name", SPEAKING)
+def test_a_model_of_speech_is_read_as_often_as_its_card_says_and_bears_the_licence_of_the_recordings(name):
+    said, n = pretrained.card(name), 100
+    read = read_digits(pretrained.speech_classifier(), spoken(name, n)).argmax(-1)
+    share = (read == torch.arange(n) % 10).double().mean().item()
+    expected = said["samples"]["as_asked"]
+    assert abs(share - expected) < 4 * math.sqrt(
+        expected * (1 - expected) * (1 / n + 1 / said["samples"]["n"])
+    )
+    assert said["licence"].startswith("CC BY-SA 4.0")
+
+
+def test_the_models_of_speech_take_less_than_a_megabyte_together():
+    sizes = [(pretrained.WEIGHTS / f"{name}.safetensors").stat().st_size for name in SPEAKING]
+    assert sum(sizes) < 1_000_000

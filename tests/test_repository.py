@@ -83,11 +83,26 @@ def test_every_relative_link_leads_somewhere(page):
     assert broken == []
 
 
+def column(number: int, text: str) -> list[str]:
+    """Return a column of the table in a text, without its heading."""
+    rows = [line.split("|")[number].strip() for line in text.splitlines() if line.startswith("|")]
+    return rows[2:]
+
+
 def arc() -> list[str]:
     """Return the second column of the introduction's table of chapters."""
-    table = (ROOT / "book/intro.md").read_text("utf-8").partition("## The whole arc")[2].partition("\n## ")[0]
-    rows = [line.split("|")[2].strip() for line in table.splitlines() if line.startswith("|")]
-    return rows[2:]
+    text = (ROOT / "book/intro.md").read_text("utf-8")
+    return column(2, text.partition("## The whole arc")[2].partition("\n## ")[0])
+
+
+def domains() -> list[str]:
+    """Return the first column of the table on chapter 16's page: the pages under it."""
+    return column(1, (ROOT / "book/domains.md").read_text("utf-8"))
+
+
+def linked(rows: list[str]) -> set[str]:
+    """Return the pages that rows of a table in book/ link to."""
+    return {f"book/{target}" for row in rows for target in re.findall(r"\]\(([^)]+)\)", row)}
 
 
 def test_the_arc_names_chapters_0_to_18_in_order():
@@ -95,9 +110,20 @@ def test_the_arc_names_chapters_0_to_18_in_order():
 
 
 def test_the_arc_links_the_chapters_that_are_here_and_says_coming_of_the_others():
-    linked = {f"book/{target}" for row in arc() for target in re.findall(r"\]\(([^)]+)\)", row)}
-    assert linked == {page for page in pages() if re.match(r"book/chapters/\d", page)}
+    chapters = {page for page in pages() if re.match(r"book/chapters/\d\d_", page)}
+    assert linked(arc()) == chapters | {"book/domains.md"}
     assert [row for row in arc() if ("](" in row) == ("*(coming)*" in row)] == []
+
+
+def test_the_page_of_chapter_16_links_its_pages_that_are_here_and_says_coming_of_the_others():
+    assert [re.search(r"\d+[a-z] ", row)[0] for row in domains()] == ["16a ", "16b ", "16c ", "16d "]
+    assert linked(domains()) == {page for page in pages() if re.match(r"book/chapters/\d\d[a-z]_", page)}
+    assert [row for row in domains() if ("](" in row) == ("*(coming)*" in row)] == []
+
+
+def test_the_pages_of_chapter_16_stand_under_it_in_the_table_of_contents():
+    under = [f"{page}.md" for page in parse_toc_yaml(ROOT / "_toc.yml")["book/domains"].child_files()]
+    assert under == sorted(linked(domains()))
 
 
 # --- the bibliography
@@ -170,7 +196,7 @@ def test_the_glossary_explains_each_term_once_and_names_its_chapter():
     entries = re.findall(r"^(\S.*)\n((?:  .*\n|\n)+)", source, flags=re.MULTILINE)
     terms = [term for term, _ in entries]
     assert len(terms) == len(set(terms)) >= 50
-    named = re.compile(r"\*(Chapters? \d+(, \d+)*\.|\[Setup\]\(setup\.md\)\.)\*$")
+    named = re.compile(r"\*(Chapters? \d+[a-z]?(, \d+[a-z]?)*\.|\[Setup\]\(setup\.md\)\.)\*$")
     assert [term for term, text in entries if not named.search(text.strip())] == []
 
 

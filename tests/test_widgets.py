@@ -1,9 +1,13 @@
-"""Sliders: a callback that holds at every extreme, and nothing shown where no kernel could answer."""
+"""Sliders, quizzes, players: callbacks hold at every extreme, and nothing waits where nobody can answer."""
 
+import base64
 import inspect
+import io
 import itertools
 import json
+import math
 from collections.abc import Callable
+from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,10 +15,13 @@ import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
+import torch
 from nbclient import NotebookClient
+from PIL import Image
 
 from gm_lib import widgets
-from gm_lib.widgets import slide
+from gm_lib.sound import read_wav
+from gm_lib.widgets import players, quiz, slide
 
 
 @pytest.fixture(autouse=True)
@@ -151,3 +158,169 @@ def test_a_slider_for_no_argument_and_an_argument_without_slider_are_named() -> 
         slide(drawing()[0], kinds=["mean"])
     with pytest.raises(ValueError, match="draw needs 'b': give it a slider"):
         slide(lambda a, b: None, a=(0, 1))
+
+
+# --- a quiz
+
+
+def asking() -> tuple[Callable[..., Any], list[int], list[list[str]]]:
+    """A quiz of three questions, the list of those that were shown, and that of what was given to finish."""
+    shown: list[int] = []
+    ended: list[list[str]] = []
+
+    def start() -> Any:
+        return quiz(shown.append, ended.append, questions=3, answers=["real", "made"])
+
+    return start, shown, ended
+
+
+@pytest.mark.usefixtures("in_notebook")
+def test_a_quiz_asks_one_question_at_a_time_and_ends_with_all_answers_in_their_order() -> None:
+    start, shown, ended = asking()
+    progress, _, row = start().children
+    real, made = row.children
+    assert shown == [0]
+    made.click()
+    assert (shown, ended, progress.value) == ([0, 1], [], "1 of 3 answered")
+    made.click()
+    real.click()
+    assert (shown, ended) == ([0, 1, 2], [["made", "made", "real"]])
+    assert [real.disabled, made.disabled] == [True, True]
+
+
+@pytest.mark.usefixtures("in_notebook")
+def test_a_click_while_a_question_is_being_drawn_does_not_answer_it() -> None:
+    buttons: list[Any] = []
+
+    def show(i: int) -> None:
+        for button in buttons if i == 1 else []:
+            button.click()
+
+    progress, _, row = quiz(show, print, questions=5, answers=["real", "made"]).children
+    buttons.extend(row.children)
+    row.children[0].click()
+    assert progress.value == "1 of 5 answered"
+    assert [button.disabled for button in buttons] == [False, False]
+
+
+@pytest.mark.usefixtures("in_notebook")
+def test_a_quiz_that_is_run_again_begins_anew() -> None:
+    start, _, ended = asking()
+    for _ in range(2):
+        _, _, row = start().children
+        for _ in range(3):
+            row.children[0].click()
+    assert ended == [["real"] * 3] * 2
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_where_nobody_can_answer_a_quiz_is_tried_at_its_ends_and_nothing_is_shown(
+    strict: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answering(monkeypatch, allow_stdin=strict)
+    monkeypatch.setenv("GM_STRICT", str(int(strict)))
+    tried: list[Any] = []
+
+    def noisy(value: Any) -> None:
+        tried.append(value)
+        print("shown")
+
+    assert quiz(noisy, noisy, questions=5, answers=["a", "b"]) is None
+    assert tried == [0, 4, ["a"] * 5, ["b"] * 5]
+    assert capsys.readouterr().out == ""
+
+
+def test_a_quiz_that_breaks_at_its_last_question_stops_the_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GM_STRICT", "1")
+    with pytest.raises(ZeroDivisionError):
+        quiz(lambda i: 1 / (i - 8), print, questions=9, answers=["a", "b"])
+
+
+@pytest.mark.parametrize(("questions", "answers"), [(0, ["a", "b"]), (3, ["a"]), (3, ["a", "a"])])
+def test_a_quiz_without_questions_or_without_a_choice_is_refused(questions: int, answers: list[str]) -> None:
+    with pytest.raises(ValueError, match="a quiz needs a question and two different answers"):
+        quiz(print, print, questions=questions, answers=answers)
+
+
+# --- players
+
+
+def tones(n: int) -> torch.Tensor:
+    """Tones of 200, 300, … Hz at different loudness, (n, 6016)."""
+    k = torch.arange(n)[:, None]
+    return 0.9 / (1 + k) * torch.sin(2 * math.pi * (200 + 100 * k) * torch.arange(6016) / 8000)
+
+
+class Tags(HTMLParser):
+    """The tags of some HTML with their attributes, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    def of(self, name: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+
+def shown(*args: Any) -> Tags:
+    return Tags(players(*args)._repr_html_())
+
+
+def test_a_player_holds_its_own_sound_and_none_asks_the_network_or_a_kernel():
+    waveforms = tones(3)
+    page = shown(waveforms, ["low", "middle", "high"])
+    audio = page.of("audio")
+    assert len(audio) == len(page.of("img")) == 3
+    for waveform, one in zip(waveforms, audio, strict=True):
+        kind, content = one["src"].split(",")
+        assert kind == "data:audio/wav;base64"
+        heard = read_wav(base64.b64decode(content))
+        torch.testing.assert_close(heard, 0.5 * waveform / waveform.abs().max(), atol=1e-4, rtol=0)
+    sources = [value for _, attributes in page.tags for name, value in attributes.items() if name == "src"]
+    assert all(source.startswith("data:") for source in sources)
+    assert not page.of("script")
+
+
+def test_a_player_has_the_browsers_keys_and_a_name_that_is_seen_and_read_aloud():
+    page = shown(tones(2), ["a three", '<b>&"quoted"'])
+    assert [one["aria-label"] for one in page.of("audio")] == ["Play: a three", 'Play: <b>&"quoted"']
+    assert all("controls" in one for one in page.of("audio"))
+    assert [one["alt"] for one in page.of("img")] == [
+        "Spectrogram of the sound: a three",
+        'Spectrogram of the sound: <b>&"quoted"',
+    ]
+    assert "a three" in page.text
+    assert not page.of("b")
+    assert repr(players(tones(2), ["a", "b"])) == "2 sounds: a, b"
+
+
+def test_the_picture_of_a_player_has_low_frequencies_at_the_bottom():
+    page = shown(tones(1), ["200 Hz"])
+    content = base64.b64decode(page.of("img")[0]["src"].split(",")[1])
+    picture = np.asarray(Image.open(io.BytesIO(content)).convert("L"), dtype=float)
+    assert picture.shape == (64, 48)
+    assert picture[48:].mean() > 2 * picture[:32].mean()
+
+
+def test_silence_is_played_and_what_is_no_row_of_sounds_is_refused():
+    assert len(shown(torch.zeros(1, 6016), ["nothing"]).of("audio")) == 1
+    with pytest.raises(ValueError, match=r"n names, not \(2, 6016\) and 1"):
+        players(tones(2), ["one"])
+    with pytest.raises(ValueError, match=r"not \(6016,\) and 1"):
+        players(tones(1)[0], ["one"])
+    with pytest.raises(ValueError, match="every sound needs a name"):
+        players(tones(2), ["one", " "])
+    with pytest.raises(ValueError, match="NaN or infinities"):
+        players(tones(2) / 0, ["one", "two"])
+
+
+def test_twenty_four_players_are_less_than_a_megabyte():
+    assert len(players(tones(24), [str(i) for i in range(24)])._repr_html_()) < 700_000

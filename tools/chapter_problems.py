@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 
-from chapters import LINK, TASK, Cell, Chapter, check_call
+from chapters import LINK, TASK, Cell, Chapter, check_call, pages_of
 from proofs import ProofError, claims
 from reading_time import misstated
 from solutions import BEGIN, DEFINITION, END, SolutionError, stub, student_names
@@ -39,8 +39,9 @@ def problems(chapter: Chapter) -> list[str]:
 
 def _opening(chapter: Chapter) -> Iterator[tuple[int, str]]:
     first = chapter.cells[0] if chapter.cells else None
-    if first is None or first.kind != "markdown" or not first.source.startswith("# "):
-        yield 1, "a chapter begins with its title, `# 8 · …`."
+    title = f"# {chapter.label} · "
+    if first is None or first.kind != "markdown" or not first.source.startswith(title):
+        yield 1, f"a chapter begins with its title, `{title}…`."
     code = [cell for cell in chapter.cells if cell.kind == "code"]
     if not code or "imports" not in code[0].tags:
         line = code[0].line if code else 1
@@ -83,10 +84,10 @@ def _numbering(chapter: Chapter) -> Iterator[tuple[int, str]]:
     """Yield numbers out of order, and tasks, cells and checks that do not make a complete exercise."""
     prose = [cell for cell in chapter.cells if cell.kind == "markdown"]
     tasks = [(cell.line, match[1]) for cell in prose for match in TASK.finditer(cell.source)]
-    for place, (line, id) in enumerate(tasks, 1):
+    for place, (line, id) in enumerate(tasks, 1 + _exercises_before(chapter) if tasks else 1):
         wanted = f"{chapter.number}.{place}"
         if id != wanted:
-            yield line, f"exercise {id} should be {wanted}: they are numbered in the order of the chapter."
+            yield line, f"exercise {id} should be {wanted}: {_ORDER}"
         elif id not in chapter.exercises:
             yield line, f"exercise {id} is not complete. {_FORM.format(id=id)}"
     cells = {exercise.cell for exercise in chapter.exercises.values()}
@@ -102,6 +103,14 @@ def _numbering(chapter: Chapter) -> Iterator[tuple[int, str]]:
             yield cell.line, f'the line after the check should be `# hint("{checks[place]}")`.'
 
 
+def _exercises_before(chapter: Chapter) -> int:
+    """Return how many exercises the earlier pages of the same chapter have."""
+    pages = pages_of(chapter.number, chapter.path.parents[2])
+    earlier = (path for path in pages if path.name < chapter.path.name)
+    return sum(len(TASK.findall(path.read_text("utf-8"))) for path in earlier)
+
+
+_ORDER = "they are numbered in the order of the chapter, through all its pages."
 _FORM = 'After the task come a cell tagged `exercise` and one with nothing but `check("{id}", answer)`.'
 
 

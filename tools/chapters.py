@@ -27,8 +27,10 @@ __all__ = [
     "ChapterError",
     "Exercise",
     "SolutionError",
+    "chapter_files",
     "chapter_paths",
     "check_call",
+    "pages_of",
     "parse",
     "read",
     "solved",
@@ -37,6 +39,8 @@ __all__ = [
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# What the file of a chapter is called, of one of its pages where it has several, of an appendix.
+NAME = re.compile(r"(?:\d\d[a-z]?|A\d)_.+")
 TASK = re.compile(r"^> \*\*Exercise (\d+\.\d+)\*\* · ([●○]{3}) · (\d+) min\. (?=\S)", re.M)
 # Relative .md targets only. A broader pattern takes mathematics such as `$E[z](\theta)$` for a link.
 LINK = re.compile(r"\]\((?!\w+:)([^()\s#]+\.md)(#[^()\s]*)?\)")
@@ -81,8 +85,13 @@ class Chapter:
 
     @property
     def number(self) -> int:
-        """Return the number that the file's name begins with. An appendix has none, and no exercises."""
+        """Return the chapter's number, one for all its pages. An appendix has none, and no exercises."""
         return int(self.path.name[:2])
+
+    @property
+    def label(self) -> str:
+        """Return what its title calls it: ``7``, ``16a``, ``A1``."""
+        return self.path.name.partition("_")[0].removeprefix("0")
 
     def imports(self) -> str:
         """Return the code of the cells tagged ``imports``, on which every exercise stands."""
@@ -101,8 +110,21 @@ class Chapter:
 
 
 def chapter_paths(root: Path = ROOT) -> list[Path]:
-    """Return the files of the chapters, ``07_elbo.md``, then of the appendices, ``A1_mathematics.md``."""
-    return sorted((root / "book" / "chapters").glob("[0-9A][0-9]_*.md"))
+    """Return the files of the chapters, ``07_elbo.md``, then of the appendices, ``A1_mathematics.md``.
+
+    A chapter of several pages has a file for each: ``16a_images.md``, ``16b_speech.md``.
+    """
+    return chapter_files(root / "book" / "chapters", ".md")
+
+
+def chapter_files(folder: Path, ending: str) -> list[Path]:
+    """Return the files in a folder that are called as chapters are, in the order of the book."""
+    return sorted(path for path in folder.glob(f"*{ending}") if NAME.fullmatch(path.stem))
+
+
+def pages_of(number: int, root: Path = ROOT) -> list[Path]:
+    """Return the files of one chapter in their order; most chapters have one page only."""
+    return [path for path in chapter_paths(root) if path.name.startswith(f"{number:02d}")]
 
 
 def read(path: Path) -> Chapter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from gm_lib.data import Batches, ImageData, images
 from gm_lib.evaluation import judge_digits
 from gm_lib.gan import digit_gan
+from gm_lib.pretrained import digit_classifier
 from gm_lib.runtime import device, forked_rng
 from gm_lib.vae import VAE
 from make_pretrained import train
@@ -71,9 +73,20 @@ QUICK_SAMPLES = 5000
 
 def frechet_of_samples(model: VAE, seed: int) -> float:
     """Return the Fréchet distance of samples, means of p(x | z) as z is drawn, to validation images."""
-    generator = torch.Generator(device()).manual_seed(seed)
-    samples = model.sample(QUICK_SAMPLES, generator=generator).cpu()
-    return judge_digits(samples, mnist().valid.x, seed=seed).frechet
+    return judge_digits(drawn(model, QUICK_SAMPLES, seed), mnist().valid.x, seed=seed).frechet
+
+
+def drawn(model: Any, n: int, seed: int, **options: Any) -> Tensor:
+    """Return n samples, on the CPU; ``options`` are those of the model's ``sample``."""
+    where = next(model.parameters()).device
+    return model.sample(n, generator=torch.Generator(where).manual_seed(seed), **options).cpu()
+
+
+@torch.no_grad()
+def features(x: Tensor) -> Tensor:
+    """Return the digit classifier's features (n, 64) of images (n, 1, 28, 28)."""
+    classifier = digit_classifier()
+    return torch.cat([classifier.features(part) for part in x.split(500)])
 
 
 def tossed_batches(seed: int) -> Batches:
@@ -88,9 +101,7 @@ def samples_of_quick_gan(seed: int, asked: Tensor | None = None) -> Tensor:
         model = digit_gan(num_classes=0 if asked is None else 10)
     batches = Batches(data.train.x, data.train.y, batch_size=64, seed=seed, device=where)
     train(model, batches, steps=1200, seed=seed)
-    generator = torch.Generator(where).manual_seed(seed)
-    y = None if asked is None else asked.to(where)
-    return model.sample(QUICK_SAMPLES, y, generator=generator).cpu()
+    return drawn(model, QUICK_SAMPLES, seed, y=None if asked is None else asked.to(where))
 
 
 @functools.cache

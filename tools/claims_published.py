@@ -108,7 +108,7 @@ def published_iwae_5(seed: int) -> Measured:
     **asked(gate=at_most(84), aim=at_most(82), draws=FEWER),
 )
 def published_hierarchy(seed: int) -> Measured:
-    options = "--architecture hierarchical"
+    options = "--architecture hierarchical --precision bfloat16"
     return published("hierarchy", options, 26_000, seed, FEWER)
 
 

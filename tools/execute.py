@@ -47,6 +47,7 @@ print(json.dumps({
     "profile": profile(),
     "device": str(device()),
     "files": _used,
+    "asked_for": sorted(getattr(sys.modules.get("gm_lib.data.sources"), "asked_for", ["unknown"])),
     "versions": {"python": platform.python_version(), **{k: v for k, v in _loaded.items() if v}},
 }))
 """
@@ -121,8 +122,9 @@ def execute_book(root: Path, *, workers: int, strict: bool) -> int:
         if result.error:
             failures.append(f"{chapter.path.relative_to(root)}, {result.error}")
         else:
-            used = result.record.pop("files")
-            chapter.store(result.notebook, used, {"execution_seconds": result.seconds, **result.record})
+            used, data = result.record.pop("files"), result.record.pop("asked_for")
+            record = {"execution_seconds": result.seconds, **result.record}
+            chapter.store(result.notebook, used, record, data=bool(data))
     execution_cache.prune(chapters, root)
     warnings = [warning for chapter in chapters for warning in _warnings(chapter)]
     for warning in warnings:

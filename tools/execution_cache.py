@@ -4,7 +4,8 @@ A chapter's outputs come from its cells, from the files that it loaded and read,
 packages, from the profile and from the data. jupyter-cache looks at the cells alone; so all else is hashed
 into the name of a folder, one for each state of each chapter, that holds its cache. Which files of the
 library and which records a chapter uses is not guessed: its kernel noted them. As long as none has changed,
-the same cells would use the same files again. ``tools/execute.py`` fills these folders, the book's Sphinx
+the same cells would use the same files again. It noted too whether any data were looked for: where none were,
+what lies at hand does not count. ``tools/execute.py`` fills these folders, the book's Sphinx
 extension reads from them.
 
 A number that the prose quotes from ``results/`` is no output: it needs no execution, and is not looked at.
@@ -35,7 +36,8 @@ from sphinx_external_toc.parsing import parse_toc_yaml
 KEPT_STATES = 6
 KEPT_VERSIONS = 3  # of the chapter's cells, in each of these states
 OURS = ("gm_lib", "results")  # the folders whose files count; packages are known by the lock
-USED = "used.json"  # in a state's folder, the files of it
+USED = "used.json"  # in a state's folder, the files of it, and DATA if data at hand count
+DATA = "data"
 
 
 def prepare_environment() -> None:
@@ -73,6 +75,7 @@ class Chapter:
     path: Path
     notebook: nbformat.NotebookNode
     surroundings: list[str]
+    data: list[str]
     content: Callable[[Path], str]
 
     @property
@@ -92,9 +95,14 @@ class Chapter:
                     return state, bundle
         return None
 
-    def store(self, executed: nbformat.NotebookNode, files: Iterable[str], record: dict[str, Any]) -> None:
-        """Keep the notebook with outputs, and its record. ``files`` are those that it loaded and read."""
-        used = sorted(self._ours(files))
+    def store(
+        self, executed: nbformat.NotebookNode, files: Iterable[str], record: dict[str, Any], *, data: bool
+    ) -> None:
+        """Keep the notebook with outputs, and its record.
+
+        ``files`` are those that it loaded and read; ``data``: whether it looked for data.
+        """
+        used = [*sorted(self._ours(files)), *([DATA] if data else [])]
         state = self.folder / self._key(used)
         state.mkdir(parents=True, exist_ok=True)
         (state / USED).write_text(json.dumps(used, indent=1), "utf-8")
@@ -112,14 +120,20 @@ class Chapter:
                     yield relative.as_posix()
 
     def _key(self, used: list[str]) -> str:
-        return _digest([*self.surroundings, *used, *(self.content(self.root / name) for name in used)])
+        files = [name for name in used if name != DATA]
+        data = self.data if DATA in used else []
+        return _digest(
+            [*self.surroundings, *data, *used, *(self.content(self.root / name) for name in files)]
+        )
 
 
 def chapters(root: Path) -> list[Chapter]:
     """Return the chapters in the order of the book, with library, lock, profile and data as they are now."""
     root = root.resolve()
-    surroundings, content = [*_surroundings(root)], cache(_content)  # each file is read once
-    return [Chapter(root, path, read_chapter(path), surroundings, content) for path in book_chapters(root)]
+    surroundings, data, content = [*_surroundings(root)], [*_data_files()], cache(_content)  # read once
+    return [
+        Chapter(root, path, read_chapter(path), surroundings, data, content) for path in book_chapters(root)
+    ]
 
 
 def key_of_library(root: Path) -> str:
@@ -127,7 +141,7 @@ def key_of_library(root: Path) -> str:
     files = (path for path in sorted((root / "gm_lib").rglob("*")) if path.is_file())
     library = [path for path in files if "__pycache__" not in path.parts]
     names = (path.relative_to(root).as_posix() for path in library)
-    return _digest([*_surroundings(root), *names, *map(_content, library)])
+    return _digest([*_surroundings(root), *_data_files(), *names, *map(_content, library)])
 
 
 def cache_folder(root: Path) -> Path:
@@ -155,13 +169,12 @@ def _digest(parts: Iterable[str]) -> str:
 
 
 def _surroundings(root: Path) -> Iterator[str]:
-    """Yield what every chapter depends on: Python, the profile, the lock, the data at hand."""
+    """Yield what every chapter depends on: Python, the profile, the lock."""
     from gm_lib.runtime import profile  # it imports PyTorch, which is slow: not before it is needed
 
     yield f"{sys.version_info.major}.{sys.version_info.minor}"
     yield profile()
     yield (root / "requirements.txt").read_text("utf-8")
-    yield from _data_files()
 
 
 def _content(path: Path) -> str:

@@ -19,7 +19,18 @@ from typing import Any
 import nbformat
 
 from chapter_problems import problems
-from chapters import LINK, ROOT, TASK, Cell, Chapter, ChapterError, chapter_paths, read, stub
+from chapters import (
+    LINK,
+    ROOT,
+    TASK,
+    Cell,
+    Chapter,
+    ChapterError,
+    chapter_files,
+    chapter_paths,
+    read,
+    stub,
+)
 from proofs import notebook_cell
 from repository import Repository, repository
 
@@ -276,7 +287,7 @@ def write(root: Path = ROOT) -> list[str]:
 
 
 def _leftovers(root: Path, notebooks: dict[Path, str]) -> list[Path]:
-    return sorted(set((root / "notebooks").glob("[0-9A][0-9]_*.ipynb")) - set(notebooks))
+    return sorted(set(chapter_files(root / "notebooks", ".ipynb")) - set(notebooks))
 
 
 def _first_difference(old: str, new: str) -> str:

@@ -1,7 +1,8 @@
 """Bring the list of chapters in README.md up to date: each one's link to Colab, and how many are here.
 
-Which chapters there are is told by the table of the whole arc in book/intro.md, how many exercises they have
-by themselves. The rest of README.md is written by hand.
+Which chapters there are is told by the table of the whole arc in book/intro.md. The row of a chapter of
+several pages leads to a page above them, whose own table names them. The exercises are counted in the pages.
+The rest of README.md is written by hand.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from repository import repository
 README, ARC = "README.md", "book/intro.md"
 BEGIN = "<!-- Made by tools/make_readme.py. Do not edit: edit book/intro.md. -->"
 END = "<!-- Until here. -->"
-HERE = re.compile(r"\| \[(\d\d [^\]]+)\]\(chapters/(\w+)\.md\) \|")
-COMING = re.compile(r"\| \d\d [^|]+ \*\(coming\)\* \|")
+HERE = re.compile(r"\| \[(\d\d[a-z]? [^\]]+)\]\(([\w/]+)\.md\) \|")
+COMING = re.compile(r"\| \d\d[a-z]? [^|]+ \*\(coming\)\* \|")
 
 
 def readme(root: Path = ROOT) -> str:
@@ -36,15 +37,26 @@ def readme(root: Path = ROOT) -> str:
 
 
 def _chapters(root: Path) -> str:
-    where = repository(root)
+    where, book = repository(root), (root / ARC).parent
     arc = (root / ARC).read_text("utf-8")
-    here = HERE.findall(arc)
-    sources = (root / "book" / "chapters" / f"{name}.md" for _, name in here)
-    exercises = sum(len(TASK.findall(path.read_text("utf-8"))) for path in sources)
-    rows = (f"| {title} | [open in Colab]({where.colab(name)}) |" for title, name in here)
+    linked = HERE.findall(arc)
+    pages, whole, parts = [], 0, []
+    for title, target in linked:
+        own, coming = [(title, target)], 0
+        if not target.startswith("chapters/"):
+            table = (book / f"{target}.md").read_text("utf-8")
+            own, coming = HERE.findall(table), len(COMING.findall(table))
+        pages += own
+        if own and coming:
+            parts.append(f"{len(own)} of the {len(own) + coming} pages of chapter {int(title[:2])}")
+        whole += bool(own) and not coming
+    exercises = sum(len(TASK.findall((book / f"{page}.md").read_text("utf-8"))) for _, page in pages)
+    rows = (f"| {title} | [open in Colab]({where.colab(Path(page).name)}) |" for title, page in pages)
+    all_ = len(linked) + len(COMING.findall(arc))
+    here = " and ".join([f"{whole} of the course's {all_} chapters", *parts])
     counts = (
-        f"{len(here)} of the course's {len(here) + len(COMING.findall(arc))} chapters are here, with "
-        f"{exercises} exercises. [The whole arc]({ARC}) names them all and the question each answers."
+        f"{here} are here, with {exercises} exercises. "
+        f"[The whole arc]({ARC}) names them all and the question each answers."
     )
     return "\n".join(["| chapter | notebook |", "|---|---|", *rows, "", counts])
 

@@ -37,7 +37,10 @@ import claims_blur  # noqa: F401
 import claims_codes  # noqa: F401
 import claims_collapse  # noqa: F401
 import claims_gan  # noqa: F401
+import claims_images  # noqa: F401
+import claims_judging  # noqa: F401
 import claims_published  # noqa: F401
+import claims_speech  # noqa: F401
 import claims_tighter  # noqa: F401
 import execution_cache
 import first_models
@@ -53,6 +56,8 @@ from claims import (
     at_least,
     at_most,
     claim,
+    drawn,
+    features,
     frechet_of_samples,
     mnist,
     samples_of_quick_gan,
@@ -312,19 +317,13 @@ GAN_CHANGES: dict[str, Callable[[GAN], object]] = {
 def distance_of_changed_gan(change: Callable[[GAN], object], seed: int) -> float:
     """Train ``digit_gan`` for 600 steps after a change; return the Fréchet distance of its samples."""
     data, where = mnist(), device()
-    classifier = pretrained.digit_classifier()
     with forked_rng(seed):
         model = digit_gan()
         change(model)
     batches = Batches(data.train.x, batch_size=64, seed=seed, device=where)
     train(model, batches, steps=600, seed=seed)
-    samples = model.sample(QUICK_SAMPLES, generator=torch.Generator(where).manual_seed(seed)).cpu()
-    with torch.no_grad():
-        seen, known = (
-            torch.cat([classifier.features(part) for part in x.split(500)])
-            for x in (samples, data.valid.x[:QUICK_SAMPLES])
-        )
-    return frechet_distance(known, seen)
+    samples = drawn(model, QUICK_SAMPLES, seed)
+    return frechet_distance(features(data.valid.x[:QUICK_SAMPLES]), features(samples))
 
 
 @claim(

@@ -27,12 +27,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import torch
 
-from chapters import ROOT, Chapter, chapter_paths, read
+from chapters import ROOT, Chapter, chapter_paths, pages_of, read
 from gm_lib.exercises import core
 from gm_lib.exercises.limits import within
 from gm_lib.runtime import forked_rng
@@ -240,17 +241,20 @@ def _become(node: ast.AST, other: ast.AST) -> None:
 # --- judging them
 
 
-@functools.cache
-def _chapter(number: int) -> Chapter:
-    (path,) = (path for path in chapter_paths() if path.name.startswith(f"{number:02d}_"))
-    return read(path)
+_read = functools.cache(read)
+
+
+def _page(id: str) -> Chapter:
+    """Return the page of its chapter that an exercise stands on."""
+    pages = map(_read, pages_of(int(id.split(".")[0])))
+    return next(page for page in pages if id in page.exercises)
 
 
 @functools.cache
-def _imported(number: int) -> dict[str, Any]:
+def _imported(path: Path) -> dict[str, Any]:
     names: dict[str, Any] = {"__name__": "__main__"}
     with forked_rng(), mpl.rc_context():
-        exec(compile(_chapter(number).imports(), "<imports>", "exec"), names)
+        exec(compile(_read(path).imports(), "<imports>", "exec"), names)
     return names
 
 
@@ -260,7 +264,7 @@ def judge(id: str) -> list[tuple[Mutant, str]]:
     Raises ``ValueError`` when the check does not call the solution itself right.
     """
     torch.set_num_threads(1)
-    chapter = _chapter(int(id.split(".")[0]))
+    chapter = _page(id)
     began = time.monotonic()
     reference = _verdict(chapter, id, chapter.code(id))
     if not reference.startswith("✓"):
@@ -275,7 +279,7 @@ def judge(id: str) -> list[tuple[Mutant, str]]:
 
 
 def _verdict(chapter: Chapter, id: str, code: str) -> str:
-    names = dict(_imported(chapter.number))
+    names = dict(_imported(chapter.path))
 
     def answer() -> Any:
         exec(compile(code, f"<exercise {id}>", "exec"), names)

@@ -6,7 +6,10 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-GUARD = 'data.name == "mnist"'  # claims under it hold on MNIST only
+# Claims under one of these hold on real data only: on MNIST, or on the recordings of spoken digits.
+GUARDS = tuple(f'data.name == "{name}"' for name in ("mnist", "fsdd"))
+# Under this one they hold on the shapes: a page that asks for them has them, unless its reader changes that.
+SHAPES_GUARD = 'data.name == "shapes"'
 
 
 class ProofError(ValueError):
@@ -15,32 +18,35 @@ class ProofError(ValueError):
 
 @dataclass(frozen=True)
 class Claims:
-    """How many claims a proof makes: ``always``, and on MNIST ``on_mnist`` more."""
+    """How many claims a proof makes: ``always``, and on the real data of its ``guard`` ``on_real`` more."""
 
     always: int
-    on_mnist: int
+    on_real: int
+    guard: str = ""
 
-    def count(self, *, mnist: bool) -> int:
+    def count(self, *, real: bool) -> int:
         """Return how many are checked on this data."""
-        return self.always + self.on_mnist * mnist
+        return self.always + self.on_real * real
 
 
 def claims(source: str) -> Claims:
     """Return how many claims a proof makes: each ``assert`` and each call of an ``assert…`` function is one.
 
     What a loop or a function asserts is one claim however often it runs. Raises ``ProofError`` for code that
-    is no proof: it claims nothing, prints, or has another guard than ``if data.name == "mnist":``.
+    is no proof: it claims nothing, prints, or has another guard than one of ``GUARDS`` or,
+    for the shapes, ``SHAPES_GUARD``.
     """
-    tree, guard = ast.parse(source), ast.unparse(ast.parse(GUARD))
+    tree = ast.parse(source)
     guarded = [node for node in tree.body if isinstance(node, ast.If)]
-    for node in guarded:
-        if ast.unparse(node.test) != guard or node.orelse:
-            raise ProofError(f"a proof knows one guard, `if {GUARD}:` without else.")
+    guards = {guard for node in guarded for guard in (*GUARDS, SHAPES_GUARD) if _is(node, guard)}
+    if len(guards) > 1 or any(not _is(node, guard) for node in guarded for guard in guards or ("",)):
+        raise ProofError(f"a proof knows one guard, `if {GUARDS[0]}:` without else, or that of another set.")
     if any(isinstance(node, ast.Name) and node.id == "print" for node in ast.walk(tree)):
         raise ProofError("a proof prints nothing: what a reader shall see stands in the cell before it.")
-    on_mnist = sum(1 for node in guarded for _ in _claims(node))
-    found = Claims(sum(1 for _ in _claims(tree)) - on_mnist, on_mnist)
-    if not found.count(mnist=True):
+    real = any(guard in GUARDS for guard in guards)
+    on_real = sum(1 for node in guarded for _ in _claims(node)) if real else 0
+    found = Claims(sum(1 for _ in _claims(tree)) - on_real, on_real, *guards)
+    if not found.count(real=True):
         raise ProofError("a cell tagged `proof` asserts something.")
     return found
 
@@ -54,10 +60,18 @@ def notebook_cell(source: str) -> str:
     """Return a proof as students get it: under a title for Colab, and saying so when all claims hold."""
     found = claims(source)
     always = f'print("{said(found.always)}")'
-    if found.on_mnist:
-        both = f'print("{said(found.count(mnist=True))}")'
-        always = f"if {GUARD}:\n    {both}" + (f"\nelse:\n    {always}" if found.always else "")
+    if found.on_real:
+        both = f'print("{said(found.count(real=True))}")'
+        always = f"if {found.guard}:\n    {both}" + (f"\nelse:\n    {always}" if found.always else "")
+    elif found.guard:
+        always = f"if {found.guard}:\n    {always}"
     return f"# @title What the text says of this result, checked\n{source}\n\n{always}"
+
+
+def _is(node: ast.AST, guard: str) -> bool:
+    """Tell whether a statement is ``if guard:`` without else."""
+    wanted = ast.unparse(ast.parse(guard))
+    return isinstance(node, ast.If) and ast.unparse(node.test) == wanted and not node.orelse
 
 
 def _claims(node: ast.AST) -> Iterator[ast.AST]:

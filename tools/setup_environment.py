@@ -70,11 +70,12 @@ def set_up(folder: Path, lock: str, besides: list[str], uv: str) -> None:
         why = f"it was made for {found}" if found else "its set-up was not finished"
         print(f"{folder} is made anew: {why}.", flush=True)
         shutil.rmtree(folder)
-    print(f"Setting up {folder}; with uv this takes half a minute, with pip some minutes.", flush=True)
+    print(f"Setting up {folder}; with uv this takes a minute, with pip some minutes.", flush=True)
     (folder / STAMP).unlink(missing_ok=True)  # until all is done it counts as unfinished
     fresh = not folder.exists()
     if uv:
-        install = [uv, "pip", "install", "--python", str(python)]
+        # Compiled once, as pip does it: where none may keep what it compiled, each process would do it anew.
+        install = [uv, "pip", "install", "--compile-bytecode", "--python", str(python)]
         make = [uv, "venv", "--quiet", "--seed", "--python", sys.executable, str(folder)]
     else:
         install = [str(python), "-m", "pip", "install", "--disable-pip-version-check"]

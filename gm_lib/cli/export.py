@@ -6,6 +6,7 @@ import click
 
 from gm_lib.cli.options import Place, run_argument, seed_option
 from gm_lib.cli.runs import load, need
+from gm_lib.cli.sets import pictures
 from gm_lib.system.choose import choose
 
 
@@ -20,9 +21,10 @@ def export(run: Path, out: Path, seed: int) -> None:
 
     .onnx is the network from noise to images: a GAN's averaged generator, or a VAE's mean of p(x | z). Its
     inputs are z (batch, dimensions), draws from N(0, I), and for a conditional model the labels y (batch);
-    its output is x (batch, 1, 28, 28). The seed plays no part.
+    its output is x (batch, channels, height, width), or (batch, 1, samples) of waveforms. The seed plays no
+    part.
 
-    .png is a picture of 10 x 10 images that differ in one thing at a time. A conditional model has a digit in
+    .png is a picture of 10 x 10 images that differ in one thing at a time. A conditional model has a class in
     each row and the same z in each column; another walks along each row from one random z to the next.
 
     \b
@@ -37,13 +39,15 @@ def export(run: Path, out: Path, seed: int) -> None:
     kind = choose("kind of export", out.suffix.lower(), (".onnx", ".png"))
     if kind == ".onnx":
         need("onnx", "onnxscript")
-    model, _, _ = load(run, "cpu")
+    model, config, _ = load(run, "cpu")
     check_writable(out)
     if kind == ".png":
-        click.echo(f"a grid of images in {save_images(variations(model, seed=seed), out, columns=10)}")
+        grid = pictures(variations(model, seed=seed), config["data"])
+        click.echo(f"a grid of images in {save_images(grid, out, columns=10)}")
         return
     click.echo("Translating the network, which takes some seconds…", err=True)
     content = onnx_bytes(model)
     replace_file(out, content)
     labels = ", y (batch)" if model.num_classes else ""
-    click.echo(f"z (batch, {model.latent_dim}){labels} to x (batch, 1, 28, 28), ONNX opset {OPSET}, in {out}")
+    shape = ", ".join(map(str, model.config["shape"]))
+    click.echo(f"z (batch, {model.latent_dim}){labels} to x (batch, {shape}), ONNX opset {OPSET}, in {out}")

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gm_lib.cli.runs import within
 from gm_lib.distributions.interpolation import variance_preserving_path
 from gm_lib.gan import GAN
 
@@ -26,7 +27,7 @@ class ImageMaker(nn.Module):
         self.eval()
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return images (n, 1, 28, 28) for z (n, latent_dim) and, of a conditional model, labels y (n,)."""
+        """Return examples (n, *shape) for z (n, latent_dim) and, of a conditional model, labels y (n,)."""
         if isinstance(self.model, GAN):
             return self.model.averaged(z, y)
         return self.model.likelihood.mean(self.model.decode(z, y))
@@ -36,7 +37,7 @@ def onnx_bytes(model: Any) -> bytes:
     """Return the model's :class:`ImageMaker` as the content of an ONNX file, for any number of images.
 
     Inputs: ``z`` (batch, latent_dim), float32, to be drawn from N(0, I), and of a conditional model ``y``
-    (batch,), int64, labels from 0, which are not checked. Output: ``x`` (batch, 1, 28, 28), float32. The
+    (batch,), int64, labels from 0, which are not checked. Output: ``x`` (batch, *shape), float32. The
     ``model`` is left on its device and in evaluation mode. Needs torch 2.6, onnx and onnxscript.
 
     Raises ``ModuleNotFoundError`` where one of the two packages is missing.
@@ -72,7 +73,7 @@ def onnx_bytes(model: Any) -> bytes:
 
 @torch.no_grad()
 def variations(model: Any, *, rows: int = 10, columns: int = 10, seed: int = 0) -> Tensor:
-    """Return images that differ in one thing at a time, row by row: (rows · columns, 1, 28, 28) in [0, 1].
+    """Return examples that differ in one thing at a time, row by row: (rows · columns, *shape).
 
     Of a conditional model each row has one label, from 0 on, and each column one z. Of others each row walks
     from one random z to the next, where the row below goes on; every z on the way is a draw from N(0, I).
@@ -87,4 +88,4 @@ def variations(model: Any, *, rows: int = 10, columns: int = 10, seed: int = 0) 
         t = torch.linspace(0, 1, columns, device=device)
         z = variance_preserving_path(ends[:-1], ends[1:], t).transpose(0, 1).flatten(0, 1)
     y = torch.arange(rows, device=device).repeat_interleave(columns)
-    return ImageMaker(model)(z, y).clamp(0, 1)  # a Gaussian's mean knows no limits, a picture does
+    return within(ImageMaker(model)(z, y))

@@ -8,7 +8,6 @@ import click
 
 from gm_lib.system.choose import choose
 
-DATA = ("mnist", "digits")
 PRECISIONS = ("float32", "bfloat16")
 POSITIVE = click.IntRange(min=1)
 

@@ -13,6 +13,8 @@ import click
 if TYPE_CHECKING:
     import torch
 
+    from gm_lib.data import ImageData, Split
+
 # Which function builds a run's model again, by the name in its config.json.
 MODELS = {
     "vae": "gm_lib.vae:digit_vae",
@@ -106,7 +108,7 @@ def _config(run: Path) -> dict[str, Any]:
 
 
 def draw(model: Any, n: int, label: int | None, seed: int) -> "torch.Tensor":
-    """Return ``n`` samples (n, 1, 28, 28): with one label, or with all labels in turn."""
+    """Return ``n`` samples (n, *shape): with one label, or with all labels in turn."""
     import torch
 
     device = next(model.parameters()).device
@@ -114,14 +116,23 @@ def draw(model: Any, n: int, label: int | None, seed: int) -> "torch.Tensor":
     if label is not None:
         y = torch.full_like(y, label)
     x = model.sample(n, y, generator=torch.Generator(device).manual_seed(seed))
-    return x.clamp(0, 1)  # a Gaussian's mean knows no limits, a picture does
+    return within(x)
 
 
-def binary(model: Any) -> bool:
-    """Tell whether the model's likelihood is one of zeros and ones."""
-    from gm_lib.vae import Bernoulli
+def within(x: "torch.Tensor") -> "torch.Tensor":
+    """Hold pictures in [0, 1]: a Gaussian's mean knows no limits. Networks keep waveforms in theirs."""
+    return x.clamp(0, 1) if x.ndim == 4 else x
 
-    return isinstance(model.likelihood, Bernoulli)
+
+def learned_from(sets: "ImageData", *, final: bool) -> "Split":
+    """Return the examples that a run learns from; one with --final from those of validation, too."""
+    import torch
+
+    from gm_lib.data import Split
+
+    if not final:
+        return sets.train
+    return Split(torch.cat([sets.train.x, sets.valid.x]), torch.cat([sets.train.y, sets.valid.y]))
 
 
 def as_trained_on(model: Any, x: "torch.Tensor", seed: int) -> "torch.Tensor":
@@ -129,5 +140,7 @@ def as_trained_on(model: Any, x: "torch.Tensor", seed: int) -> "torch.Tensor":
     import torch
 
     from gm_lib.data import binarize
+    from gm_lib.vae import Bernoulli
 
-    return binarize(x, torch.Generator().manual_seed(seed)) if binary(model) else x
+    tossed = isinstance(model.likelihood, Bernoulli)
+    return binarize(x, torch.Generator().manual_seed(seed)) if tossed else x

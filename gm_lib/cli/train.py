@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gm_lib.cli.options import DATA, POSITIVE, PRECISIONS, Finite, OneOf, Place, device_option, seed_option
-from gm_lib.cli.runs import NUM_CLASSES, as_trained_on, builder, draw, need
+from gm_lib.cli.options import POSITIVE, PRECISIONS, Finite, OneOf, Place, device_option, seed_option
+from gm_lib.cli.runs import NUM_CLASSES, as_trained_on, builder, draw, learned_from, need
+from gm_lib.cli.sets import COLOUR, SETS, SPEECH, WAVE, load_sets, pictures, save_sounds
 
 if TYPE_CHECKING:
     from gm_lib.data import ImageData
@@ -30,7 +31,7 @@ ACTIVATIONS = ("relu", "tanh")
 PRIORS = ("normal", "mixture", "vamp")
 GRADIENTS = ("plain", "doubly reparameterized")
 OPTIMIZERS = ("adam", "muon")
-GAN_ARCHITECTURES = ("dcgan", "resnet")
+GAN_ARCHITECTURES = ("dcgan", "resnet", WAVE)
 GAN_LOSSES = ("minimax", "non_saturating", "least_squares", "hinge", "wasserstein", "relativistic")
 PENALTIES = ("r1", "r2", "r1+r2", "gradient_penalty")
 NORMS = ("batch", "spectral", "none")
@@ -39,18 +40,21 @@ VALIDATION_IMAGES = 2_000  # enough for a curve; evaluate takes them all
 
 
 def training_options(
-    *, steps: str, batch_size: int, learning_rate: float, out: str, data: tuple[str, ...] = DATA
+    *, steps: str, batch_size: int, learning_rate: float, out: str, data: tuple[str, ...] = SETS
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a command the options that all trainings have, with the defaults of this one."""
     options = [
         click.option(
-            "--data", type=OneOf("data set", data), default="mnist", help="The images to learn from."
+            "--data",
+            type=OneOf("data set", data),
+            default="mnist",
+            help="The images, or sounds, to learn from.",
         ),
         click.option(
-            "--final", is_flag=True, help="Learn from the validation images too: nothing is left to choose."
+            "--final", is_flag=True, help="Learn from the validation split too: nothing is left to choose."
         ),
         click.option("--steps", type=POSITIVE, help=f"Updates, earlier ones included.  [default: {steps}]"),
-        click.option("--batch-size", type=POSITIVE, default=batch_size, help="Images per update."),
+        click.option("--batch-size", type=POSITIVE, default=batch_size, help="Examples per update."),
         click.option(
             "--learning-rate",
             type=Finite(min=0, min_open=True),
@@ -122,7 +126,12 @@ def train() -> None:
     "in a hierarchy]",
 )
 @click.option("--conditional", is_flag=True, help="Give encoder and decoder the label: p(x | z, y).")
-@click.option("--likelihood", type=OneOf("likelihood", LIKELIHOODS), default="bernoulli", help="p(x | z).")
+@click.option(
+    "--likelihood",
+    type=OneOf("likelihood", LIKELIHOODS),
+    default=None,
+    help="p(x | z).  [default: bernoulli; of colours discretized_logistic, of sounds gaussian]",
+)
 @click.option(
     "--sigma",
     type=Finite(min=0, min_open=True),
@@ -161,17 +170,20 @@ def train_vae(
     architecture: str,
     hidden: tuple[int, ...],
     data: str,
+    likelihood: str | None,
     seed: int,
     steps: int | None,
     average: float,
     final: bool,
     **options: Any,
 ) -> None:
-    """Train a variational autoencoder on handwritten digits.
+    """Train a variational autoencoder on handwritten digits, other images, or spoken digits.
 
-    With the Bernoulli likelihood every batch is binarized anew; the others learn the grey values. A hierarchy
-    has several levels of z, each drawn given those above; those of convolutions are maps. Without MNIST and
-    without a network, scikit-learn's small digits take its place, and a line says so.
+    With the Bernoulli likelihood every batch is binarized anew; the others learn the grey values, or colours.
+    A hierarchy has several levels of z, each drawn given those above; those of convolutions are maps. Of
+    spoken digits (--data fsdd) log-mel pictures are learned, and samples.wav is their sound. Without MNIST
+    (or the recordings) and without a network, scikit-learn's small digits (or synthesized sounds) take its
+    place, and a line says so.
 
     \b
     Examples:
@@ -180,30 +192,35 @@ def train_vae(
       python -m gm_lib train vae --hidden 500 --hidden 300 --latent-dim 50 --steps 50000
       python -m gm_lib train vae --k 5 --optimizer muon --steps 20000 --decay-steps 20000
       python -m gm_lib train vae --architecture hierarchical --optimizer muon --batch-size 512
+      python -m gm_lib train vae --data shapes --architecture conv --hidden 64
+      python -m gm_lib train vae --data fsdd --architecture conv --conditional --out runs/speech
     """
     from gm_lib import runtime
-    from gm_lib.data import images
     from gm_lib.evaluation import negative_elbo
 
     _one_process_speaks()
     kind, options["architecture"] = ARCHITECTURES[architecture]
     options["hidden"] = _hidden(architecture, hidden)
     _refuse_what_no_argument_takes(kind, architecture)
-    sets = images(data)
+    sets = load_sets(data)
+    likelihood = likelihood or (
+        "discretized_logistic" if data in COLOUR else "gaussian" if data in SPEECH else "bernoulli"
+    )
 
     def validate(model: Any) -> dict[str, float]:
         x = as_trained_on(model, sets.valid.x[:VALIDATION_IMAGES], seed)
         return {"valid_negative_elbo": negative_elbo(model, x, sets.valid.y[:VALIDATION_IMAGES]).mean}
 
     steps = steps or runtime.budget(quick=4_000, full=20_000)
-    binary = options["likelihood"] == "bernoulli"
     history = _train(
         kind,
         sets,
         seed,
         steps,
         final=final,
-        binarize=binary,
+        shape=list(sets.train.x.shape[1:]),
+        likelihood=likelihood,
+        binarize=likelihood == "bernoulli",
         evaluate=None if final else validate,
         averaging=average,
         **options,
@@ -216,10 +233,15 @@ def train_vae(
     "--architecture",
     type=OneOf("architecture", GAN_ARCHITECTURES),
     default="dcgan",
-    help="Convolutions with batch norm, or residual blocks without.",
+    help="Convolutions with batch norm, residual blocks without, or networks for waveforms.",
 )
 @click.option("--latent-dim", type=POSITIVE, default=32, help="Dimensions of z.")
-@click.option("--width", type=POSITIVE, default=32, help="Channels at 14×14; twice as many at 7×7.")
+@click.option(
+    "--width",
+    type=POSITIVE,
+    default=32,
+    help="Channels at half the height and width; twice as many at a quarter.",
+)
 @click.option("--conditional", is_flag=True, help="Give both players the label.")
 @click.option("--loss", type=OneOf("loss", GAN_LOSSES), default="non_saturating", help="What both minimize.")
 @click.option(
@@ -265,15 +287,17 @@ def train_vae(
     batch_size=64,
     learning_rate=2e-3,
     out="runs/gan",
-    data=(*DATA, STACKED),
+    data=(*SETS, STACKED),
 )
 def train_gan(*, data: str, seed: int, steps: int | None, **options: Any) -> None:
-    """Train a generative adversarial network on handwritten digits.
+    """Train a generative adversarial network on handwritten digits, other images, or spoken digits.
 
-    A generator G and a discriminator D of the course learn the grey values. Their losses say little about
-    G's samples: look at them, and evaluate the run. --data stacked puts three digits of MNIST into the three
-    channels of an image, whose thousand modes evaluate then counts. Without MNIST and without a network,
-    scikit-learn's small digits take its place, and a line says so.
+    A generator G and a discriminator D of the course learn the grey values, or colours. Their losses say
+    little about G's samples: look at them, and evaluate the run. --data stacked puts three digits of MNIST
+    into the three channels of an image, whose thousand modes evaluate then counts. Of spoken digits (--data
+    fsdd) log-mel pictures are learned or, with --architecture wave, waveforms; samples.wav is their sound.
+    Without MNIST (or the recordings) and without a network, scikit-learn's small digits (or synthesized
+    sounds) take its place, and a line says so.
 
     \b
     Examples:
@@ -283,24 +307,24 @@ def train_gan(*, data: str, seed: int, steps: int | None, **options: Any) -> Non
       python -m gm_lib train gan --architecture resnet --loss relativistic --penalty r1+r2 --gamma 1
       python -m gm_lib train gan --loss hinge --norm spectral --betas 0 0.9 --discriminator-steps 4
       python -m gm_lib train gan --data stacked --latent-dim 64 --pack 2 --out runs/stacked
+      python -m gm_lib train gan --data fsdd --architecture wave --conditional --out runs/waves
     """
     from gm_lib import runtime
-    from gm_lib.data import images
 
     stacks = data == STACKED
-    _refuse_what_no_gan_can_be(stacks=stacks, **options)
+    _refuse_what_no_gan_can_be(stacks=stacks, data=data, **options)
     _one_process_speaks()
     steps = steps or runtime.budget(quick=1_200, full=20_000)
-    sets = images("mnist" if stacks else data)
+    sets = load_sets("mnist" if stacks else data, waveforms=options["architecture"] == WAVE)
     channels, *size = sets.train.x.shape[1:]
     shape = [3 * channels if stacks else channels, *size]
     history = _train("gan", sets, seed, steps, stacks=stacks, shape=shape, **options)
     if "d_real" in history.terms:
         real, fake = (history.final(name) for name in ("d_real", "d_fake"))
-        said = f"D gives {real:.2f} to real and {fake:.2f} to generated images"
+        said = f"D gives {real:.2f} to real and {fake:.2f} to generated examples"
     else:
         real, fake = (history.final(name) for name in ("score_real", "score_fake"))
-        said = f"D scores real images {real:.2f} and generated ones {fake:.2f}"
+        said = f"D scores real examples {real:.2f} and generated ones {fake:.2f}"
     _say_what_came_out(options["out"], said, history)
 
 
@@ -326,8 +350,6 @@ def _train(
     **model_options: Any,
 ) -> "History":
     """Train a new model of the ``kind``, or go on with the run in ``out``; leave if it is interrupted."""
-    import torch
-
     from gm_lib import runtime
     from gm_lib.cli.logs import RunLog
     from gm_lib.data import Batches, Stacks
@@ -342,15 +364,18 @@ def _train(
     model_options |= {"num_classes": NUM_CLASSES if conditional else 0, "lr": learning_rate}
     with runtime.forked_rng(seed):
         model = build(**{name: model_options[name] for name in inspect.signature(build).parameters})
-    learned = [sets.train, sets.valid] if final else [sets.train]
-    x, y = (torch.cat([getattr(part, name) for part in learned]) for name in ("x", "y"))
+    learned = learned_from(sets, final=final)
     drawing: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "device": where}
-    batches = Stacks(x, **drawing) if stacks else Batches(x, y, dynamic_binarization=binarize, **drawing)
+    batches = (
+        Stacks(learned.x, **drawing)
+        if stacks
+        else Batches(learned.x, learned.y, dynamic_binarization=binarize, **drawing)
+    )
     watched = sys.stderr.isatty()
     samples = partial(draw, model, 100, None, seed)
     log = RunLog(
         out,
-        samples,
+        lambda: pictures(samples(), sets.name),
         steps=steps,
         fresh=not resume or latest_checkpoint(out) is None,
         tensorboard=tensorboard,
@@ -383,7 +408,10 @@ def _train(
     if history.interrupted:
         click.get_current_context().exit(128 + history.interrupted)  # what a shell expects after a signal
     if parallel.is_main():
-        save_images(samples(), out / "samples.png", columns=10)
+        made = samples()
+        save_images(pictures(made, sets.name), out / "samples.png", columns=10)
+        if sets.name in SPEECH:
+            save_sounds(made[:NUM_CLASSES], out / "samples.wav")
     return history
 
 
@@ -428,6 +456,14 @@ def _refuse_what_no_gan_can_be(**given: Any) -> None:
         (
             given["architecture"] == "resnet" and given["norm"] == "batch",
             "--architecture resnet has no batch norm: --norm spectral or none.",
+        ),
+        (
+            given["architecture"] == WAVE and given["data"] not in SPEECH,
+            f"--architecture {WAVE} makes waveforms: --data {' or '.join(SPEECH)}.",
+        ),
+        (
+            given["architecture"] == WAVE and given["augment"],
+            f"--augment moves pictures, which --architecture {WAVE} does not make.",
         ),
         (given["stacks"] and given["conditional"], "--data stacked has no labels for --conditional."),
         (given["pack"] > 1 and given["conditional"], "--pack does not go with --conditional."),

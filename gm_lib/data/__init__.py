@@ -1,4 +1,4 @@
-"""Data: images and where they come from, batches on the device, 2-D distributions with a known density.
+"""Data: images, speech and where they come from, batches on the device, 2-D distributions of known density.
 
 Two environment variables decide where files come from: ``GM_DATA`` names the folder that is looked into
 first, and with ``GM_OFFLINE=1`` nothing is ever downloaded.
@@ -7,6 +7,7 @@ first, and with ``GM_OFFLINE=1`` nothing is ever downloaded.
 from gm_lib.data.batches import Batch, Batches, binarize, check_images, dequantize
 from gm_lib.data.images import ImageData, Split, images
 from gm_lib.data.sources import DownloadError
+from gm_lib.data.speech import Recordings, SpeechData, spoken_digits
 from gm_lib.data.stacks import Stacks, stacked
 from gm_lib.data.toys import TOYS, toy
 
@@ -16,12 +17,15 @@ __all__ = [
     "Batches",
     "DownloadError",
     "ImageData",
+    "Recordings",
+    "SpeechData",
     "Split",
     "Stacks",
     "binarize",
     "check_images",
     "dequantize",
     "images",
+    "spoken_digits",
     "stacked",
     "toy",
 ]

@@ -1,4 +1,4 @@
-"""Images in fixed splits: MNIST, others of its size, CIFAR-10, and a small set that needs no network."""
+"""Images in fixed splits: MNIST, others of its size, CIFAR-10, and two sets that need no network."""
 
 import tempfile
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gm_lib.data.published import SETS
+from gm_lib.data.shapes import draw_shapes
 from gm_lib.data.sources import DownloadError, find_folder, load_files
 from gm_lib.system.choose import choose
 from gm_lib.system.vision import torchvision
@@ -27,7 +28,8 @@ _READ_AS = {
 class Split:
     """Labelled images: ``x`` float32 in [0, 1], ``y`` int64 of shape (n,), 0 to 9, both on the CPU.
 
-    The shape of ``x`` is (n, 3, 32, 32) of CIFAR-10, red, green and blue, and (n, 1, 28, 28) of all others.
+    The shape of ``x`` is (n, 3, 32, 32) of CIFAR-10 and of the shapes, red, green and blue, and
+    (n, 1, 28, 28) of all others.
     """
 
     x: Tensor
@@ -62,7 +64,10 @@ def images(name: str = "mnist", *, fallback: bool = True) -> ImageData:
     * ``"digits"``: 1,797 images of 8×8 that come with scikit-learn [Alpaydin and Kaynak 1998], brought to
       28×28 (1,197, 300 and 300). Another domain than MNIST: results on the two do not compare.
 
-    All but the last come from the folder in ``GM_DATA``, the user's cache or a download, and are read by
+    * ``"shapes"``: ten coloured shapes on coloured grounds, drawn by :func:`draw_shapes` from a distribution
+      that is known exactly (10,000, 1,000 and 1,000 of 3×32×32). The label is the shape.
+
+    All but the last two come from the folder in ``GM_DATA``, the user's cache or a download, and are read by
     torchvision.
 
     Raises ``ValueError`` for another name, ``FileNotFoundError`` for a ``GM_DATA`` that is no folder, holds
@@ -70,7 +75,7 @@ def images(name: str = "mnist", *, fallback: bool = True) -> ImageData:
     set's, a cache that cannot be written, or files that are nowhere and that nothing may replace;
     ``ImportError`` for a torchvision that does not fit torch.
     """
-    choose("data set", name, ("digits", *SETS))
+    choose("data set", name, ("digits", "shapes", *_READ_AS))
     try:
         data = _load(name)
         announcement = f"{data.name}, from {data.source}"
@@ -100,7 +105,8 @@ def find_mnist() -> str | None:
 def _load(name: str) -> ImageData:
     """Load a set into the CPU's memory, whatever torch's default device is."""
     with torch.device("cpu"):
-        return _digits() if name == "digits" else _published(name)
+        made_here = {"digits": _digits, "shapes": _shapes}
+        return made_here[name]() if name in made_here else _published(name)
 
 
 def _published(name: str) -> ImageData:
@@ -151,3 +157,12 @@ def _digits() -> ImageData:
         valid=Split(x[valid], y[valid]),
         test=Split(x[test], y[test]),
     )
+
+
+def _shapes() -> ImageData:
+    """Draw the three splits, each from a seed of its own."""
+    splits = {}
+    for seed, (name, n) in enumerate((("train", 10_000), ("valid", 1_000), ("test", 1_000))):
+        x, factors = draw_shapes(n, seed=seed)
+        splits[name] = Split(x, factors[:, 0].contiguous())
+    return ImageData(name="shapes", source="gm_lib.data.shapes", **splits)

@@ -32,8 +32,9 @@ class DataFile:
 class DataSet:
     """A published set of files: name, folder (in GM_DATA and in the cache), and the mirrors that have it.
 
-    The mirrors have each file as .gz, or all of them as one ``archive``: a tar.gz of this name and checksum
-    in which they lie in ``folder``.
+    The mirrors have each file as .gz, or all of them as one ``archive``: a tar.gz or zip of this name and
+    checksum in which they lie in ``folder``, or where ``archived_in`` says. ``checksum``: of the contents of
+    all files, one after the other, for a set of so many that each one's own would fill pages.
     """
 
     name: str
@@ -41,7 +42,12 @@ class DataSet:
     files: tuple[DataFile, ...]
     mirrors: tuple[str, ...]
     archive: tuple[str, str] | None = None
+    archived_in: str | None = None
+    checksum: str | None = None
 
+
+FSDD_SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
+FSDD_RECORDINGS = 50  # of each digit by each speaker
 
 _SIZES = {
     "train-images-idx3-ubyte": 47_040_016,
@@ -132,5 +138,21 @@ SETS = {
         ),
         mirrors=("https://www.cs.toronto.edu/~kriz/",),
         archive=("cifar-10-python.tar.gz", "md5:c58f30108f718f92721af3b95e74349a"),
+    ),
+    "fsdd": DataSet(
+        name="the Free Spoken Digit Dataset",
+        folder="fsdd/recordings",
+        files=tuple(
+            DataFile(f"{digit}_{speaker}_{index}.wav")
+            for digit in range(10)
+            for speaker in FSDD_SPEAKERS
+            for index in range(FSDD_RECORDINGS)
+        ),
+        mirrors=("https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/",),
+        # Both checksums were computed from the files of the tag v1.0.10, its commit d6938f9: that of the
+        # archive by `git archive --format=zip` at the time zone of GitHub's.
+        archive=("v1.0.10.zip", "sha256:c680098f5d2355ba7cc4bd8b0ca9e0a24c00ebe3b4c552208889a4d28d4fbc2b"),
+        archived_in="free-spoken-digit-dataset-1.0.10/recordings",
+        checksum="sha256:785339f71d0b6135255dedb18ad7d4ffd064c47f58940c1489407a0e278b5322",
     ),
 }

@@ -4,6 +4,7 @@ Whatever is found is compared with its checksum before it is used, and a downloa
 after that comparison: an interrupted one leaves nothing behind that could be mistaken for the file.
 """
 
+import contextlib
 import gzip
 import hashlib
 import logging
@@ -13,7 +14,9 @@ import re
 import struct
 import tarfile
 import tempfile
+import zipfile
 import zlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -29,6 +32,9 @@ _MOVE = "Move it elsewhere and put the right one in its place; what the cache la
 
 class DownloadError(ConnectionError):
     """No mirror could be reached, or none gave the whole file; the message says why."""
+
+
+asked_for: set[str] = set()  # the sets that this process looked for: its results may depend on what it found
 
 
 def data_folder() -> Path | None:
@@ -67,8 +73,13 @@ def offline() -> bool:
     return os.environ.get("GM_OFFLINE", "") not in ("", "0")
 
 
-def load_files(data_set: DataSet) -> tuple[list[bytes], str]:
+def load_files(
+    data_set: DataSet, examine: Callable[[Path, bytes], object] | None = None
+) -> tuple[list[bytes], str]:
     """Return the contents of the files of ``data_set``, all checked, and where they lie, written for people.
+
+    ``examine`` is for a set with one checksum for all files. Where that is not as published it is called with
+    the path and the content of each file, to raise an error that names the one at fault.
 
     Raises ``FileNotFoundError`` when GM_DATA holds only some of the files, or has them where they are not
     looked for; ``OSError`` naming a file that is truncated, altered or another set's, or a cache that cannot
@@ -82,8 +93,19 @@ def load_files(data_set: DataSet) -> tuple[list[bytes], str]:
             _download(data_set, folder)
         except DownloadError as error:
             raise DownloadError(f"{error}{_passed_over(folder, data_set)}") from error
-    found = [(_find(folder, file), file) for file in data_set.files]
-    contents = [_read(path, file, data_set) for path, file in found if path]
+    found = [(path, file) for file in data_set.files if (path := _find(folder, file))]
+    contents = [_read(path, file, data_set) for path, file in found]
+    if data_set.checksum:
+        digest = _digest(b"".join(contents), data_set.checksum.partition(":")[0])
+        if digest != data_set.checksum:
+            if examine:
+                for (path, _), content in zip(found, contents, strict=True):
+                    examine(path, content)
+            raise OSError(
+                f"the {len(contents):,} files in {folder} are not those of {data_set.name} as published: the "
+                f"checksum of their contents is {digest}, expected {data_set.checksum}. Delete that folder: "
+                "they are downloaded again, unless it is in GM_DATA; then copy them anew."
+            )
     return contents, _for_people(folder) + _passed_over(folder, data_set)
 
 
@@ -93,6 +115,7 @@ def find_folder(data_set: DataSet) -> Path | None:
     Raises ``FileNotFoundError`` when GM_DATA is no folder, holds only some of the files, or has files of
     these names where they are not looked for.
     """
+    asked_for.add(data_set.name)
     given = data_folder()
     if given is not None:
         folder = _folder_in(given, data_set)
@@ -101,13 +124,13 @@ def find_folder(data_set: DataSet) -> Path | None:
             return folder
         if len(missing) < len(data_set.files):
             raise FileNotFoundError(
-                f"{folder} lacks {', '.join(file.name for file in missing)} (plain or .gz). "
-                "Add what is missing, or unset GM_DATA."
+                f"{folder} lacks {_named(missing)} (plain or .gz). "
+                f"Add what is missing, or unset GM_DATA.{_stray(folder, data_set)}"
             )
         if misplaced := _misplaced(given, data_set):
             raise FileNotFoundError(
                 f"{misplaced} is not where {data_set.name} is looked for. If it is {data_set.name}'s, let "
-                f"{given / data_set.folder} hold {', '.join(file.name for file in data_set.files)}; if not, "
+                f"{given / data_set.folder} hold {_named(data_set.files)}; if not, "
                 "move it elsewhere or unset GM_DATA."
             )
     kept = cache_folder() / data_set.folder
@@ -144,6 +167,24 @@ def _letters(name: str) -> str:
     return re.sub(r"[^a-z]", "", name.lower())
 
 
+def _named(files: Sequence[DataFile]) -> str:
+    """Name the files, of very many only the first."""
+    return (
+        ", ".join(file.name for file in files)
+        if len(files) < 9
+        else f"{files[0].name} … {files[-1].name}, {len(files):,} files"
+    )
+
+
+def _stray(folder: Path, data_set: DataSet) -> str:
+    """Name a file in ``folder`` that is none of a set of many: its name may be what is wrong with it."""
+    if not data_set.checksum:
+        return ""
+    names = {file.name for file in data_set.files}
+    stray = min((path.name for path in folder.iterdir() if path.name not in names), default=None)
+    return f" It holds {stray}, which is no name of the set's files." if stray else ""
+
+
 def _missing(folder: Path, data_set: DataSet) -> list[DataFile]:
     return [file for file in data_set.files if not _find(folder, file)]
 
@@ -165,6 +206,8 @@ def _read(path: Path, file: DataFile, data_set: DataSet) -> bytes:
     Whether it is packed is seen in the content: browsers unpack a .gz file and leave its name.
     """
     raw = content = path.read_bytes()
+    if data_set.checksum:  # compared once all are read
+        return content
     if raw.startswith(b"\x1f\x8b"):
         try:
             content = gzip.decompress(raw)
@@ -253,12 +296,28 @@ def _download_archive(name: str, checksum: str, data_set: DataSet, folder: Path)
         _download_file(name, checksum, data_set, Path(temporary))
         unpacked = Path(temporary) / "unpacked"
         unpacked.mkdir()
-        with tarfile.open(Path(temporary) / name) as archive:
+        with _members(Path(temporary) / name) as read:
             for file in data_set.files:  # these and no other: an archive could hold files for anywhere
-                content = archive.extractfile(f"{data_set.folder}/{file.name}")
-                assert content is not None, file.name  # a folder: not in an archive with the right checksum
-                (unpacked / file.name).write_bytes(content.read())
+                content = read(f"{data_set.archived_in or data_set.folder}/{file.name}")
+                (unpacked / file.name).write_bytes(content)
         unpacked.rename(folder)
+
+
+@contextlib.contextmanager
+def _members(path: Path) -> Iterator[Callable[[str], bytes]]:
+    """Open a zip or tar archive; yield the function that returns the content of the file of a name in it."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as zipped:
+            yield zipped.read
+        return
+    with tarfile.open(path) as archive:
+
+        def read(name: str) -> bytes:
+            content = archive.extractfile(name)
+            assert content is not None, name  # a folder: not in an archive with the right checksum
+            return content.read()
+
+        yield read
 
 
 def _download_file(name: str, checksum: str | None, data_set: DataSet, folder: Path) -> None:

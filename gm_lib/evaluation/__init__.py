@@ -10,8 +10,18 @@ from gm_lib.evaluation.coverage import (
     stacked_mode_coverage,
 )
 from gm_lib.evaluation.digits import COVERED, DigitReport, judge_digits
-from gm_lib.evaluation.distances import PrecisionRecall, frechet_distance, kernel_distance, precision_recall
+from gm_lib.evaluation.distances import (
+    DensityCoverage,
+    PrecisionRecall,
+    density_coverage,
+    frechet_distance,
+    kernel_distance,
+    precision_recall,
+)
+from gm_lib.evaluation.extrapolation import FrechetAtInfinity, frechet_distance_at_infinity
+from gm_lib.evaluation.factors import FactorReport, factor_report
 from gm_lib.evaluation.information import RateSplit, split_rate
+from gm_lib.evaluation.judgement import Judgement, judge
 from gm_lib.evaluation.likelihood import (
     ActiveUnits,
     LikelihoodEstimate,
@@ -20,25 +30,40 @@ from gm_lib.evaluation.likelihood import (
     log_likelihood,
     negative_elbo,
 )
+from gm_lib.evaluation.noise import NoisyDecoder
 from gm_lib.evaluation.sharpness import gradient_energy
+from gm_lib.evaluation.training_value import TrainingReport, train_on_samples
+from gm_lib.evaluation.two_sample import TwoSampleTest, detectable_accuracy, two_sample_test
 
 __all__ = [
     "CONFIDENT",
     "COVERED",
     "ActiveUnits",
     "CopyReport",
+    "DensityCoverage",
     "DigitReport",
+    "FactorReport",
+    "FrechetAtInfinity",
+    "Judgement",
     "LikelihoodEstimate",
     "ModeReport",
+    "NoisyDecoder",
     "PrecisionRecall",
     "RateSplit",
+    "TrainingReport",
+    "TwoSampleTest",
     "active_units",
     "annealed_log_likelihood",
     "bits_per_dim",
     "copy_test",
+    "density_coverage",
+    "detectable_accuracy",
     "expected_histogram_kl",
+    "factor_report",
     "frechet_distance",
+    "frechet_distance_at_infinity",
     "gradient_energy",
+    "judge",
     "judge_digits",
     "kernel_distance",
     "log_likelihood",
@@ -47,4 +72,6 @@ __all__ = [
     "precision_recall",
     "split_rate",
     "stacked_mode_coverage",
+    "train_on_samples",
+    "two_sample_test",
 ]

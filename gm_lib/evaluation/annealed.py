@@ -2,7 +2,8 @@
 
 A model is known here by what it can do: ``prior``, a distribution of batch shape (latent_dim,), its
 ``latent_dim``, and ``log_joint(z, x, y)`` to (k, n), log p(x | z) + log p(z) in nats, for z of shape
-(k, n, latent_dim), whose gradients pass. No encoder is asked. ``check`` and ``values_per_draw`` are those of
+(k, n, latent_dim), whose gradients pass. No encoder is asked; a generator without a density gets one from
+``gm_lib.evaluation.NoisyDecoder``. ``check`` and ``values_per_draw`` are those of
 ``gm_lib.evaluation.likelihood``.
 """
 

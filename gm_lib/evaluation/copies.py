@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gm_lib.data import check_images
 from gm_lib.distributions.estimates import as_tensor
+from gm_lib.evaluation.refusals import refuse_itself
 
 SUSPECT = 0.01  # a suspect's quotient is below this quantile of those of fresh examples
 _FARTHEST = math.log(10.0)  # ten times nearer to one set than to the other: more does not count
@@ -111,7 +112,8 @@ def copy_test(
 
     Raises ``ValueError`` for arrays whose shapes do not fit, that hold too few examples (2 samples, 2 fresh
     examples, 1 of each other set are the least) or values that are not finite, for images out of [0, 1], for
-    a fresh example that is in one of the other sets too, and for ``permutations`` below 1.
+    a fresh example that is in one of the other sets too, for samples that are the fresh examples and training
+    examples that are the held-out ones, and for ``permutations`` below 1.
     """
     if permutations < 1:
         raise ValueError(f"permutations must be at least 1, not {permutations}.")
@@ -126,6 +128,8 @@ def copy_test(
             )
         if name in ("samples", "fresh examples") and len(rows) < 2:
             raise ValueError(f"at least 2 {name} are needed, got {len(rows)}.")
+    refuse_itself("samples", ours, "fresh examples", unseen)
+    refuse_itself("training examples", theirs, "held-out examples", reference)
     logs, nearest, touching = _log_ratios(torch.cat([ours, unseen]), theirs, reference)
     for name, at in zip(("training", "held-out"), touching[:, len(ours) :], strict=True):
         if at.any():

@@ -132,8 +132,10 @@ def expected_histogram_kl(n: int, p: Tensor) -> float:
     """Return the expectation of the KL between the histogram of n draws from ``p`` (modes,) and p, in nats.
 
     A count is binomial, so it is exactly Σ_k E[c/n · log(c / n p_k)] with c ~ B(n, p_k). It is about
-    (modes - 1) / 2n as soon as n is much larger than the number of modes.
+    (modes - 1) / 2n as soon as n is much larger than the number of modes. Raises ``ValueError`` for n < 1.
     """
+    if n < 1:
+        raise ValueError(f"a histogram needs at least 1 draw, got n={n}.")
     c = torch.arange(1, n + 1, dtype=torch.float64, device=p.device)
     total = 0.0
     for value, times in zip(*p.double().unique(return_counts=True), strict=True):

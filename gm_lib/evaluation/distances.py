@@ -3,17 +3,20 @@
 Every function takes feature matrices, (n, d) for the real and (m, d) for the generated examples, one row per
 example: tensors on any device, arrays or lists, of any real dtype. All arithmetic is in float64 on the CPU,
 and nothing here is random. A distance means little without the two sample counts, what the features are, and
-what other real examples score in place of the generated ones.
+what other real examples score in place of the generated ones. So two clouds that are the same rows, in any
+order, are refused.
 """
 
 import math
-from typing import NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from gm_lib.distributions.estimates import Estimate, as_tensor
+from gm_lib.evaluation.refusals import refuse_itself
 
 _ROWS = 500  # of a matrix of all pairs that are in memory at a time
 
@@ -29,11 +32,11 @@ def frechet_distance(real: Tensor | ArrayLike, generated: Tensor | ArrayLike) ->
     nothing of the clouds but mean and covariance, and it is biased: two clouds from one distribution are
     apart, the less the more examples there are.
 
-    Raises ``ValueError`` for matrices that are not (n, d) with one d, values that are not finite, and n ≤ d:
-    a covariance of n examples has the rank n - 1 at most, and below d it is a guess about directions in which
-    nothing was seen.
+    Raises ``ValueError`` for matrices that are not (n, d) with one d, values that are not finite, a cloud
+    compared with itself, and n ≤ d: a covariance of n examples has the rank n - 1 at most, and below d it is
+    a guess about directions in which nothing was seen.
     """
-    clouds = _matrices(real, generated)
+    clouds = feature_matrices(real, generated)
     for name, cloud in zip(("real", "generated"), clouds, strict=True):
         n, d = cloud.shape
         if n <= d:
@@ -41,6 +44,11 @@ def frechet_distance(real: Tensor | ArrayLike, generated: Tensor | ArrayLike) ->
                 f"the Fréchet distance of {d} features needs at least {d + 1} {name} examples, got {n}: "
                 f"their covariance would have the rank {max(n - 1, 0)} in place of {d}. Take many more."
             )
+    return frechet_of_matrices(*clouds)
+
+
+def frechet_of_matrices(*clouds: Tensor) -> float:
+    """Return :func:`frechet_distance` of two matrices that :func:`feature_matrices` gave, with n > d rows."""
     means = [cloud.mean(0) for cloud in clouds]
     # Σ = RᵀR with the triangular factor R of the centred examples. The eigenvalues of Σ₁Σ₂ are the squared
     # singular values of R₁R₂ᵀ, so the root needs no square, and nothing can turn negative or complex.
@@ -65,10 +73,10 @@ def kernel_distance(real: Tensor | ArrayLike, generated: Tensor | ArrayLike) -> 
     the examples of both clouds; for clouds from one distribution it is too large rather than too small.
     ``n`` of the result is the number of generated examples.
 
-    Raises ``ValueError`` for matrices that are not (n, d) with one d, values that are not finite, and fewer
-    than 3 examples in a cloud.
+    Raises ``ValueError`` for matrices that are not (n, d) with one d, values that are not finite, a cloud
+    compared with itself, and fewer than 3 examples in a cloud.
     """
-    x, y = _matrices(real, generated)
+    x, y = feature_matrices(real, generated)
     for name, cloud in (("real", x), ("generated", y)):
         if len(cloud) < 3:
             raise ValueError(
@@ -108,21 +116,11 @@ def precision_recall(real: Tensor | ArrayLike, generated: Tensor | ArrayLike, k:
     real ones within the generated cloud's. Exact, by all pairs. Other real examples do not score 1 either:
     compare with them, and only clouds of equal size, for a few examples have wide balls.
 
-    Raises ``ValueError`` for matrices that are not (n, d) with one d, values that are not finite, k < 1, and
-    clouds without k other examples.
+    Raises ``ValueError`` for matrices that are not (n, d) with one d, values that are not finite, a cloud
+    compared with itself, k < 1, and clouds without k other examples.
     """
-    x, y = _matrices(real, generated)
-    x, y = x - x.mean(0), y - x.mean(0)  # about their middle, products of rows lose fewer digits
-    if k < 1:
-        raise ValueError(f"k counts neighbours and must be at least 1, got {k}.")
-    for name, cloud in (("real", x), ("generated", y)):
-        if len(cloud) <= k:
-            raise ValueError(
-                f"the ball of an example reaches to its {k}-th neighbour: at least {k + 1} {name} "
-                f"examples are needed, got {len(cloud)}."
-            )
-    # Wider than the rounding of features in float32: a network may give equal images nearly equal ones.
-    tolerance = 1e-12 * max(x.square().sum(1).max(), y.square().sum(1).max()).item()
+    x, y, tolerance = _about_the_middle(real, generated)
+    _check_neighbours(k, real=x, generated=y)
     reach_x, reach_y = (_squared_reach(cloud, k) + tolerance for cloud in (x, y))
     inside_x = torch.zeros(len(y), dtype=torch.bool, device="cpu")
     inside_y = []
@@ -131,6 +129,105 @@ def precision_recall(real: Tensor | ArrayLike, generated: Tensor | ArrayLike, k:
         inside_x |= (distance <= reach[:, None]).any(0)
         inside_y.append((distance <= reach_y).any(1))
     return PrecisionRecall(inside_x.double().mean().item(), torch.cat(inside_y).double().mean().item())
+
+
+@dataclass(frozen=True)
+class DensityCoverage:
+    """What :func:`density_coverage` found; prints as a small table.
+
+    ``density``: in how many of the real examples' balls a generated one lies, on average and in units of
+    ``k``: fidelity. It is not bounded by 1. ``coverage``: the share in [0, 1] of the real examples with a
+    generated one in their ball: diversity. ``coverage_perfect`` is what the coverage is on average for
+    ``n_generated`` draws from the distribution of the ``n_real`` examples; the density is then 1 on average.
+    """
+
+    density: float
+    coverage: float
+    coverage_perfect: float
+    k: int
+    n_real: int
+    n_generated: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain numbers by name, for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [
+                f"{f'{self.n_generated:,} generated':<24}{'these':>10}{'perfect':>12}",
+                f"{'density':<24}{self.density:>10.3f}{1:>12.3f}",
+                f"{'coverage':<24}{self.coverage:>10.1%}{self.coverage_perfect:>12.1%}",
+                f"beside {self.n_real:,} real examples; balls to the neighbour number {self.k}",
+            ]
+        )
+
+
+def density_coverage(real: Tensor | ArrayLike, generated: Tensor | ArrayLike, k: int = 5) -> DensityCoverage:
+    """Density and coverage. Naeem et al. 2020.
+
+    Only the real examples have balls, each to its k-th nearest *other* real example. Density is the number of
+    pairs of a generated example and a ball that holds it, over k times the number of generated examples;
+    coverage is the share of the balls that hold at least one. Precision asks whether a generated example lies
+    in any ball: one outlier among the real examples, whose ball is wide, can raise it for all. Density counts
+    the balls, and so an outlier's is one of many.
+
+    What a perfect generator scores is known for every continuous distribution. A draw is as
+    likely to be the nearest, second, … n-th neighbour of a real example: it lies in its ball with the
+    probability k/n, so the density is 1 on average. And a ball is empty if the k nearest of n - 1 real and m
+    generated examples are all real: coverage is 1 - ∏ (n - 1 - i) / (n + m - 1 - i) over i < k on average,
+    about 1 - 2⁻ᵏ for n = m. No standard error is given: balls overlap, and neither the examples nor their
+    balls are independent. Draw again to see the spread; in many dimensions that of the density is wide.
+
+    Raises ``ValueError`` for matrices that are not (n, d) with one d, values that are not finite, a cloud
+    compared with itself, k < 1, no generated examples, and fewer than k + 1 real ones.
+    """
+    x, y, tolerance = _about_the_middle(real, generated)
+    _check_neighbours(k, real=x)
+    if len(y) == 0:
+        raise ValueError("density and coverage need at least 1 generated example, got 0.")
+    reach = _squared_reach(x, k) + tolerance
+    counts = torch.cat(
+        [
+            (_squared_distances(rows, y) <= edge[:, None]).sum(1)
+            for rows, edge in zip(x.split(_ROWS), reach.split(_ROWS), strict=True)
+        ]
+    )
+    n, m = len(x), len(y)
+    return DensityCoverage(
+        density=counts.sum().item() / (k * m),
+        coverage=(counts > 0).double().mean().item(),
+        coverage_perfect=1 - math.prod((n - 1 - i) / (n + m - 1 - i) for i in range(k)),
+        k=k,
+        n_real=n,
+        n_generated=m,
+    )
+
+
+def _about_the_middle(
+    real: Tensor | ArrayLike, generated: Tensor | ArrayLike
+) -> tuple[Tensor, Tensor, float]:
+    """Return both clouds about the real one's middle, and by how much squared distances may be off.
+
+    About the middle, products of rows lose fewer digits. The tolerance is wider than the rounding of features
+    in float32: a network may give equal images nearly equal ones.
+    """
+    x, y = feature_matrices(real, generated)
+    x, y = x - x.mean(0), y - x.mean(0)
+    squares = torch.cat([x, y]).square().sum(1)
+    return x, y, 1e-12 * squares.max().item() if len(squares) else 0.0
+
+
+def _check_neighbours(k: int, **clouds: Tensor) -> None:
+    """Raise ``ValueError`` unless k is at least 1 and every example of these clouds has k neighbours."""
+    if k < 1:
+        raise ValueError(f"k counts neighbours and must be at least 1, got {k}.")
+    for name, cloud in clouds.items():
+        if len(cloud) <= k:
+            raise ValueError(
+                f"the ball of an example reaches to its {k}-th neighbour: at least {k + 1} {name} "
+                f"examples are needed, got {len(cloud)}."
+            )
 
 
 def _squared_reach(cloud: Tensor, k: int) -> Tensor:
@@ -162,7 +259,7 @@ def _kernel_sums(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat(over_y), over_x
 
 
-def _matrices(real: Tensor | ArrayLike, generated: Tensor | ArrayLike) -> tuple[Tensor, Tensor]:
+def feature_matrices(real: Tensor | ArrayLike, generated: Tensor | ArrayLike) -> tuple[Tensor, Tensor]:
     """Return both as float64 on the CPU, having seen that they are finite matrices with the same columns."""
     real, generated = as_tensor(real), as_tensor(generated)
     for name, cloud in (("real", real), ("generated", generated)):
@@ -178,4 +275,5 @@ def _matrices(real: Tensor | ArrayLike, generated: Tensor | ArrayLike) -> tuple[
             f"real examples have {real.shape[1]} features and generated ones {generated.shape[1]}: take both "
             "from the same classifier."
         )
+    refuse_itself("real examples", real, "generated ones", generated)
     return real.cpu().double(), generated.cpu().double()

@@ -17,7 +17,8 @@ def data_for(model: Model, x: Any, y: Any = None) -> tuple[Tensor, Tensor | None
     """Return ``x`` and ``y``, tensors, arrays or lists, as tensors that the model takes, or refuse them.
 
     ``x`` gets the model's dtype. Raises what the model's own ``check((x, y))`` does, if it has one, as
-    ``gm_lib.training.fit`` would.
+    ``gm_lib.training.fit`` would, and ``ValueError`` for values that are not finite and for another number of
+    labels than of examples.
     """
     x, y = as_tensor(x), None if y is None else as_tensor(y)
     if x.is_floating_point():
@@ -26,6 +27,8 @@ def data_for(model: Model, x: Any, y: Any = None) -> tuple[Tensor, Tensor | None
         raise ValueError(f"there are {len(x)} examples but {len(y)} labels.")
     if hasattr(model, "check"):
         model.check((x, y))
+    if not x.isfinite().all():
+        raise ValueError("x holds NaN or infinite values: look at how it was computed.")
     return x, y
 
 

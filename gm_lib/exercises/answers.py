@@ -56,16 +56,16 @@ def call(answer: Any, /, *args: Any, **kwargs: Any) -> Any:
         if is_stub_error(error, call.__code__):
             raise NotAttempted from error
         place = student_line(error, call.__code__)
-        at = ", ".join(f"{name} = {describe(value)}" for name, value in arguments.items())
+        at = ", ".join(f"{name} = {_argument(value)}" for name, value in arguments.items())
         called = f"called with {at}" if at else "called without arguments"
         raise Wrong(f"your code stopped with {summary(error)}{place}, {called}.") from error
     for name, value in arguments.items():
-        if not _same(before[name], value):
+        if not same(before[name], value):
             raise Wrong(
                 f"your code changes its argument {name} in place: {name} is not what it was. Work on a copy."
             )
     for name, gradient in gradients.items():
-        if not _same(gradient, arguments[name].grad):
+        if not same(gradient, arguments[name].grad):
             raise Wrong(
                 f"your code changes the gradient of its argument, {name}.grad, which is the caller's. "
                 "torch.autograd.grad returns a gradient and leaves none behind."
@@ -99,7 +99,7 @@ class Snapshot:
     def changed(self) -> set[str]:
         """Return which of "weights", "buffers", "gradients", "modes" (train or eval) have changed."""
         now = self._state()
-        return {what for what, was in self._was.items() if not _same(was, now[what])}
+        return {what for what, was in self._was.items() if not same(was, now[what])}
 
     def _state(self) -> dict[str, Any]:
         network = self.network
@@ -229,11 +229,14 @@ def expect_function(
         return result if read is None else read(result)
 
     def explains(function: Callable[..., Any], which: Sequence[int]) -> bool:
-        try:
-            pairs = [(found[i], value(function, cases[i])) for i in which]
-        except Exception:  # a mistake that cannot be made with these arguments
-            return False
-        return all(is_close(a, b, rtol=rtol, atol=atol, equal_nan=True) for a, b in pairs)
+        for i in which:  # most mistakes are ruled out by the first case
+            try:
+                mistaken = value(function, cases[i])
+            except Exception:  # a mistake that cannot be made with these arguments
+                return False
+            if not is_close(found[i], mistaken, rtol=rtol, atol=atol, equal_nan=True):
+                return False
+        return True
 
     everywhere = range(len(cases))
     wanted = [value(right, case) for case in cases]
@@ -246,7 +249,7 @@ def expect_function(
         expect(not explains(mistaken, everywhere), message)
     for message, mistaken in (mistakes or {}).items():
         expect(not explains(mistaken, off[:1]), _hedged(message))
-    arguments = ", ".join(f"{key} = {describe(given)}" for key, given in cases[off[0]].items())
+    arguments = ", ".join(f"{key} = {_argument(given)}" for key, given in cases[off[0]].items())
     try:
         tensor(found[off[0]], name=names[off[0]])
         expect_close(found[off[0]], wanted[off[0]], name=names[off[0]], rtol=rtol, atol=atol)
@@ -284,11 +287,12 @@ def choices(answer: Any, keys: Sequence[str], names: Sequence[str]) -> dict[str,
 
     Raises ``Wrong`` when a key is missing or unknown, or a value is none of the names.
     """
-    if isinstance(answer, list | tuple) and len(answer) == len(keys):
+    if isinstance(answer, list | tuple | np.ndarray) and len(answer) == len(keys):
         answer = dict(zip(keys, answer, strict=True))
     listed = ", ".join(f'"{key}"' for key in keys)
     if not isinstance(answer, Mapping):
-        raise Wrong(f"a dictionary with the keys {listed} is needed, and this is {describe(answer)}.")
+        wanted = f"a dictionary with the keys {listed} is needed, or one name for each"
+        raise Wrong(f"{wanted}, and this is {describe(answer)}.")
     known = {_plain_text(key): key for key in keys}
     chosen: dict[str, str] = {}
     for given, value in answer.items():
@@ -339,6 +343,11 @@ def describe(value: Any) -> str:
     except Exception:
         pass  # what cannot even be looked at is named by its type
     return f"an object of type {kind}"
+
+
+def _argument(value: Any) -> str:
+    """Say what an argument is, as it stands after "name = "."""
+    return describe(value).removeprefix("the number ")
 
 
 def _describe_array(value: torch.Tensor | np.ndarray) -> str:
@@ -395,7 +404,7 @@ def _arguments(answer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> di
         return dict(signature.bind(*args, **kwargs).arguments)
     except TypeError as error:
         name = getattr(target, "__name__", type(target).__name__)
-        given = ", ".join([*map(describe, args), *(f"{key} = {describe(v)}" for key, v in kwargs.items())])
+        given = ", ".join([*map(_argument, args), *(f"{key} = {_argument(v)}" for key, v in kwargs.items())])
         problem = f"{name}{signature} cannot be called with ({given}): {error}"
         raise Wrong(f"{problem}. Keep the arguments that the task gives.") from error
 
@@ -424,7 +433,7 @@ def _copy(value: Any) -> Any:
     return value
 
 
-def _same(before: Any, after: Any) -> bool:
+def same(before: Any, after: Any) -> bool:
     """Tell whether two values are equal, NaN for NaN, entry by entry in what contains others."""
     if before is after:
         return True
@@ -434,7 +443,7 @@ def _same(before: Any, after: Any) -> bool:
         equal: Any = (before == after) | (before != before)
         return bool(equal.all())
     if isinstance(before, list | tuple):
-        return len(before) == len(after) and all(map(_same, before, after))
+        return len(before) == len(after) and all(map(same, before, after))
     if isinstance(before, dict):
-        return list(before) == list(after) and all(_same(before[key], after[key]) for key in before)
+        return list(before) == list(after) and all(same(before[key], after[key]) for key in before)
     return False

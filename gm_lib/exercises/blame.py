@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import linecache
 import sysconfig
 import traceback
@@ -28,16 +29,25 @@ def student_line(error: BaseException, check: CodeType | None) -> str:
 def is_stub_error(error: BaseException | None, check: CodeType | None) -> bool:
     """Tell whether a ``NotImplementedError`` of the student's own code is behind ``error``.
 
-    One that a library raises (a distribution that has no ``rsample``) is a mistake like any other.
+    One that a library raises (a distribution that has no ``rsample``) is a mistake like any other. So is one
+    from compiled code, of which the traceback shows nothing but the student's line: a stub says ``raise``.
     """
     seen: set[int] = set()
     while error is not None and id(error) not in seen:  # an exception can be its own cause
         seen.add(id(error))
         frames = _frames(error, check)
-        if isinstance(error, NotImplementedError) and frames and frames[-1][2]:
+        if isinstance(error, NotImplementedError) and frames and frames[-1][2] and _says_raise(error):
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def _says_raise(error: BaseException) -> bool:
+    """Tell whether the innermost frame raised ``error`` by a ``raise`` statement, and not in a call."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return place is not None and dis.opname[place.tb_frame.f_code.co_code[place.tb_lasti]] == "RAISE_VARARGS"
 
 
 def summary(error: BaseException) -> str:

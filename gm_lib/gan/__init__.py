@@ -13,6 +13,7 @@ from gm_lib.gan.losses import (
 from gm_lib.gan.model import GAN
 from gm_lib.gan.networks import MLPDiscriminator, MLPGenerator, Packed, spectrally_normalized
 from gm_lib.gan.penalties import PENALTIES, gradient_penalty, r1, r2
+from gm_lib.gan.waves import WaveDiscriminator, WaveGenerator
 
 __all__ = [
     "GAN",
@@ -26,6 +27,8 @@ __all__ = [
     "Packed",
     "ResNetDiscriminator",
     "ResNetGenerator",
+    "WaveDiscriminator",
+    "WaveGenerator",
     "augment_images",
     "digit_gan",
     "discriminator_loss",

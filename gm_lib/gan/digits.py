@@ -1,4 +1,4 @@
-"""The GAN of the book's images, by its settings alone: what a run's ``config.json`` builds again."""
+"""The GAN of the book's images and sounds, by its settings: what a run's ``config.json`` builds again."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from gm_lib.gan import images
+from gm_lib.gan import images, waves
 from gm_lib.gan.augment import augment_images
 from gm_lib.gan.model import GAN
 from gm_lib.gan.networks import Packed
@@ -16,6 +16,7 @@ from gm_lib.system.choose import choose, whole_number
 ARCHITECTURES: dict[str, tuple[Any, Any]] = {
     "dcgan": (images.DCGANGenerator, images.DCGANDiscriminator),
     "resnet": (images.ResNetGenerator, images.ResNetDiscriminator),
+    "wave": (waves.WaveGenerator, waves.WaveDiscriminator),
 }
 
 
@@ -43,12 +44,13 @@ def digit_gan(
     """Return a GAN for images in [0, 1] of a ``shape`` (channels, height, width), 1×28×28 if not given.
 
     ``architecture``: "dcgan" or "resnet", with ``width`` channels at half the height and width of the image
-    and twice as many at a quarter. ``loss``: a key of ``gm_lib.gan.LOSSES``. ``gamma`` > 0 is the weight of
-    the ``penalty``, a key of ``gm_lib.gan.PENALTIES``, "r1" if not given. ``norm``, the discriminator's:
-    "batch", "spectral" or "none"; if not given, "batch" in a DCGAN without a penalty, else "none", since a
-    penalty is on the gradient of each image by itself. The discriminator judges ``pack`` images together;
-    with ``augment`` it sees them moved and with a hole (:func:`augment_images`). ``discriminator_lr``: ``lr``
-    if not given. The rest is what :class:`GAN` takes.
+    and twice as many at a quarter; or "wave", for waveforms in [-1, 1] of a ``shape`` (channels, samples),
+    which is to be given, with ``width`` channels at a quarter of the length. ``loss``: a key of
+    ``gm_lib.gan.LOSSES``. ``gamma`` > 0 is the weight of the ``penalty``, a key of ``gm_lib.gan.PENALTIES``,
+    "r1" if not given. ``norm``, the discriminator's: "batch", "spectral" or "none"; if not given, "none"
+    for "resnet" and with a penalty, which is on the gradient of each example by itself, else "batch". The
+    discriminator judges ``pack`` examples together; with ``augment`` it sees images moved and with a hole
+    (:func:`augment_images`). ``discriminator_lr``: ``lr`` if not given. The rest is what :class:`GAN` takes.
 
     Raises ``ValueError`` for unknown names, a penalty without a weight, and what the parts raise.
     """

@@ -269,6 +269,7 @@ class HierarchicalVAE(LatentVariableModel):
 
 def digit_hierarchical_vae(
     *,
+    shape: Sequence[int] = DIGIT_SHAPE,
     architecture: str = "mlp",
     levels: int = 3,
     latent_dim: int = 20,
@@ -282,16 +283,17 @@ def digit_hierarchical_vae(
     optimizer: str = "adam",
     decay_steps: int = 0,
 ) -> HierarchicalVAE:
-    """Return a hierarchical VAE for 1×28×28 images, each of its ``levels`` with ``latent_dim`` dimensions.
+    """Return a hierarchical VAE for images of a ``shape``, with ``latent_dim`` dimensions in each level.
 
-    With the ``architecture`` "conv" levels are maps, 7×7 the upper and 14×14 the lower ones, of
-    ``latent_dim`` channels. ``hidden``: the width of all layers, 400 units or 48 channels if not given.
+    With the ``architecture`` "conv" levels are maps of ``latent_dim`` channels, the upper ones of a quarter,
+    the lower of half the height and width. ``hidden``: the width of all layers, 400 units or 48 channels if
+    not given.
     ``likelihood`` and ``sigma`` as for :func:`gm_lib.vae.digit_vae`, the rest as :class:`HierarchicalVAE`
     takes it.
     """
-    config = dict(locals())
+    config = dict(locals()) | {"shape": list(shape)}
     model = HierarchicalVAE(
-        _likelihood(likelihood, DIGIT_SHAPE, sigma),
+        _likelihood(likelihood, shape, sigma),
         [latent_dim] * whole_number("levels", levels, 1),
         choose("architecture", architecture, WIDTHS) if hidden is None else hidden,
         architecture=architecture,

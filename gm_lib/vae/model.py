@@ -204,6 +204,7 @@ class VAE(LatentVariableModel):
 
 def digit_vae(
     *,
+    shape: Sequence[int] = DIGIT_SHAPE,
     architecture: str = "mlp",
     latent_dim: int = 20,
     hidden: int | Sequence[int] | None = None,
@@ -221,11 +222,11 @@ def digit_vae(
     optimizer: str = "adam",
     decay_steps: int = 0,
 ) -> VAE:
-    """Return a VAE for 1×28×28 images.
+    """Return a VAE for images of a ``shape`` (channels, height, width), 1×28×28 if not given.
 
     ``architecture``: with "mlp", encoder and decoder have the ``hidden`` layers, mirrored, 400 units if none
     are given; with "conv" they are two convolutions each, and ``hidden`` is one number, their channels at
-    14×14, of which there are twice as many at 7×7; 32 if not given.
+    half the height and width, of which there are twice as many at a quarter; 32 if not given.
     ``likelihood``: a key of ``gm_lib.vae.LIKELIHOODS``; ``sigma`` fixes the scale of "gaussian", which is
     learned otherwise. ``activation``: "relu" or "tanh". ``prior``: "normal", or a "mixture" or "vamp" of so
     many ``components``. The rest is what :class:`VAE` takes. The step size goes with averaged weights, such
@@ -234,17 +235,17 @@ def digit_vae(
     Raises ``ValueError`` for an unknown architecture, likelihood, activation or prior, several ``hidden``
     layers of convolutions, and a VampPrior with labels.
     """
-    config = dict(locals())
+    config = dict(locals()) | {"shape": list(shape)}
     default = choose("architecture", architecture, ARCHITECTURES)
     layers = [default] if hidden is None else [hidden] if isinstance(hidden, int) else list(hidden)
-    p_x_given_z = _likelihood(likelihood, DIGIT_SHAPE, sigma)
+    p_x_given_z = _likelihood(likelihood, shape, sigma)
     between = choose("activation", activation, ACTIVATIONS)
     encoder: nn.Module
     decoder: nn.Module
-    ends = DIGIT_SHAPE, p_x_given_z.params_shape
+    ends = shape, p_x_given_z.params_shape
     if architecture == "conv":
         if len(layers) != 1:
-            raise ValueError(f"of convolutions, hidden is one number, the channels at 14×14, not {layers}.")
+            raise ValueError(f"of convolutions, hidden is one number, the channels at first, not {layers}.")
         encoder = ConvEncoder(ends[0], layers[0], latent_dim, num_classes, between)
         decoder = ConvDecoder(latent_dim, layers[0], ends[1], num_classes, between)
     else:
@@ -256,7 +257,7 @@ def digit_vae(
     elif prior == "vamp":
         if num_classes:
             raise ValueError("a VampPrior is made of the encoder's answers, which depend on labels here.")
-        p_z = VampPrior(encoder, latent_dim, DIGIT_SHAPE, components)
+        p_z = VampPrior(encoder, latent_dim, shape, components)
     model = VAE(
         encoder,
         decoder,

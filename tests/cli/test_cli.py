@@ -23,10 +23,18 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from gm_lib import __version__, runtime
 from gm_lib.classifier import NUM_FEATURES
-from gm_lib.cli import env, evaluate, runs, train
+from gm_lib.cli import env, runs, train
 from gm_lib.cli.main import main
 from gm_lib.data import ImageData, images, sources, stacked
-from gm_lib.evaluation import judge_digits, log_likelihood, negative_elbo, stacked_mode_coverage
+from gm_lib.distributions.estimates import Estimate
+from gm_lib.evaluation import (
+    NoisyDecoder,
+    annealed_log_likelihood,
+    judge_digits,
+    log_likelihood,
+    negative_elbo,
+    stacked_mode_coverage,
+)
 from gm_lib.gan import LOSSES, PENALTIES, digit_gan, digits
 from gm_lib.system import parallel
 from gm_lib.training import latest_checkpoint, load_checkpoint, load_weights
@@ -243,7 +251,9 @@ def test_the_options_of_train_are_the_arguments_of_the_model(
             continue
         option = {"num_classes": "conditional", "lr": "learning_rate"}.get(name, name)
         assert option in options
-        if name not in ("num_classes", "hidden"):
+        if name == "likelihood":
+            assert parameter.default == "bernoulli"  # and that of grey images; it depends on --data
+        elif name not in ("num_classes", "hidden"):
             assert options[option] == parameter.default
 
 
@@ -321,7 +331,7 @@ def test_a_run_made_before_an_option_was_there_is_loaded() -> None:
 def test_a_gan_is_trained_and_its_run_says_what_came_out() -> None:
     output = succeed("train", "gan", *SMALL_GAN)
     assert re.search(
-        r"runs/gan: D gives 0\.\d\d to real and 0\.\d\d to generated images, [\d,]+ images/s; "
+        r"runs/gan: D gives 0\.\d\d to real and 0\.\d\d to generated examples, [\d,]+ images/s; "
         r"samples in runs/gan/samples\.png\. Next: python -m gm_lib evaluate runs/gan",
         output,
     )
@@ -362,7 +372,7 @@ def test_the_rules_of_a_gan_reach_its_model_and_what_came_out_is_said_in_scores(
     )
     rates = "--discriminator-learning-rate 0.004 --betas 0 0.9 --decay-steps 6"
     output = succeed("train", "gan", *SMALL_GAN, *rules.split(), *rates.split())
-    assert re.search(r"D scores real images -?\d+\.\d\d and generated ones -?\d+\.\d\d, ", output)
+    assert re.search(r"D scores real examples -?\d+\.\d\d and generated ones -?\d+\.\d\d, ", output)
     model, config, _ = runs.load(Path("runs/gan"), "cpu")
     assert model.loss == LOSSES["wasserstein"]
     assert (model.penalty.func, model.penalty.keywords) == (PENALTIES["gradient_penalty"], {"gamma": 10.0})
@@ -467,25 +477,56 @@ def test_evaluation_prints_and_keeps_what_the_library_computes(trained: Callable
     lower = log_likelihood(model, x, k=7, seed=3)
     assert output.endswith(f"all of it in {run / 'evaluation.json'}\n")
     result = json.loads((run / "evaluation.json").read_text())
-    assert (result["split"], result["images"], result["k"], result["unit"]) == (
-        "test",
-        40,
-        7,
-        "nats per image",
-    )
-    assert result["negative_elbo"] == {"mean": upper.mean, "standard_error": upper.standard_error}
-    assert result["negative_log_likelihood_bound"]["mean"] == -lower.mean
+    assert (result["split"], result["seed"], result["step"]) == ("test", 3, 30)
+    found = result["measures"]
+    for name, mean, bound in (
+        ("negative_elbo", upper.mean, upper),
+        ("negative_log_likelihood_bound", -lower.mean, lower),
+    ):
+        assert (found[name]["mean"], found[name]["standard_error"]) == (mean, bound.standard_error)
+        assert (found[name]["images"], found[name]["unit"]) == (40, "nats per image")
+    assert found["negative_log_likelihood_bound"]["k"] == 7
     assert output.count("on 300 test images of digits\n") == 1
-    assert "nats per image ± standard error, dynamically binarized, 40 images" in output
-    assert f"{upper.mean:.2f} ± {upper.standard_error:.2f}" in output
-    assert re.search(rf"bound from k = 7 draws +{-lower.mean:.2f} ± {lower.standard_error:.2f}\n", output)
+    assert re.search(rf"-ELBO +{upper} +nats per image; 40 images, dynamically binarized\n", output)
+    shown = Estimate(-lower.mean, lower.standard_error, 40)
+    assert re.search(rf"bound from k = 7 draws +{shown} +nats per image; 40 images", output)
 
 
 def test_a_conditional_model_is_evaluated_given_the_labels(trained: Callable[..., Path]) -> None:
     run = trained("--conditional")
-    output = succeed("evaluate", str(run), "--k", "2", "--limit", "5")
-    assert "dynamically binarized, given their labels, 5 images" in output
-    assert json.loads((run / "evaluation.json").read_text())["kind"].endswith("given their labels")
+    output = succeed("evaluate", str(run), "--k", "2", "--limit", "5", "--learn")
+    assert "dynamically binarized, given their labels" in output
+    found = json.loads((run / "evaluation.json").read_text())["measures"]
+    assert found["negative_elbo"]["kind"].endswith("given their labels")
+    assert found["train_on_samples"]["labels_read"] is False
+
+
+def test_a_gan_gets_a_likelihood_by_annealing_under_noise_of_the_sd_asked_for(
+    trained_gan: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gm_lib.evaluation.judgement.TEMPERATURES", 3)
+    run = trained_gan()
+    output = succeed("evaluate", str(run), "--ais", "2", "--sigma", "0.3", "--samples", "65")
+    model, _, _ = runs.load(run, "cpu")
+    bound = annealed_log_likelihood(
+        NoisyDecoder(model, sigma=0.3), images("digits").valid.x[:2], temperatures=3, chains=8
+    )
+    found = json.loads((run / "evaluation.json").read_text())["measures"]["annealed"]
+    assert found["mean"] == pytest.approx(-bound.mean, rel=1e-6)
+    assert "2 images, grey values in [0, 1], Gaussian noise of sd 0.3" in output
+    assert "-ELBO" in output
+    assert "not for this model: a generator has no density" in output
+    assert "sigma" in refused("evaluate", str(run), "--ais", "2", "--sigma", "0")
+
+
+def test_copies_are_looked_for_in_all_that_a_run_learned_from() -> None:
+    succeed("train", "vae", *SMALL, "--final", "--steps", "2", "--out", "run")
+    succeed("evaluate", "run", "--k", "2", "--limit", "5", "--split", "test", "--samples", "65")
+    found = json.loads(Path("run/evaluation.json").read_text())["measures"]
+    assert found["copies"]["n_training"] == 1_197 + 300
+    output = succeed("evaluate", "run", "--k", "2", "--limit", "5", "--samples", "65")
+    assert "it learned from these images (--final): take --split test" in output
+    assert "are training examples too" in output
 
 
 def test_a_gan_of_stacked_digits_is_trained_resumed_and_judged_by_its_modes() -> None:
@@ -502,9 +543,8 @@ def test_a_gan_of_stacked_digits_is_trained_resumed_and_judged_by_its_modes() ->
     output = succeed("evaluate", "run", "--samples", "70", "--split", "test")
     generated = stacked_mode_coverage(model.sample(70, generator=torch.Generator().manual_seed(0)))
     real = stacked_mode_coverage(stacked(images("digits").test.x, 70))
-    assert str(generated) in output
-    assert str(real) in output.partition("real digits")[2]
-    found = json.loads(Path("run/evaluation.json").read_text())["stacks"]
+    assert re.search(rf"modes covered, of 1,000 +{generated.covered} +{real.covered} ", output)
+    found = json.loads(Path("run/evaluation.json").read_text())["measures"]["stacks"]
     assert found == {"generated": generated.as_dict(), "real": real.as_dict()}
     assert real.covered > generated.covered
 
@@ -540,25 +580,25 @@ def test_the_samples_of_every_model_are_judged_beside_real_images_of_the_split(
     x = model.sample(140, generator=torch.Generator().manual_seed(0))
     report = judge_digits(x, images("digits").test.x, against="300 test images of digits")
     result = json.loads(Path("by/test.json").read_text())
-    assert result["digits"] == json.loads(json.dumps(report.as_dict()))
-    assert str(report) in output
-    assert ("means of p(x | z)" if kind == "vae" else "generated images") in output
-    assert ("negative_elbo" in result) == ("-ELBO" in output) == (kind == "vae")
+    assert result["measures"]["digits"] == json.loads(json.dumps(report.as_dict()))
+    assert re.search(rf"Fréchet distance +{report.frechet:.2f} +{report.frechet_floor:.2f} ", output)
+    assert ("missing" in result["measures"]["negative_elbo"]) == (kind == "gan")
 
 
 def test_a_conditional_gan_is_judged_on_all_digits_in_turn(trained_gan: Callable[..., Path]) -> None:
     output = succeed("evaluate", str(trained_gan("--conditional")))
-    assert "150 samples (of 2,000), and as many real images, against 150 others" in output
+    assert "150 samples, and as many real images, beside 150 others" in output
 
 
-def test_too_few_samples_to_be_judged_are_refused_before_anything_is_written(
+def test_too_few_samples_for_a_measure_leave_a_gap_with_its_reason(
     trained_gan: Callable[..., Path],
 ) -> None:
     run = trained_gan("--seed", "1")
-    assert evaluate.FEWEST_SAMPLES == NUM_FEATURES + 1
-    assert "64 is not in the range x>=65" in refused("evaluate", str(run), "--samples", "64")
+    assert "1 is not in the range x>=2" in refused("evaluate", str(run), "--samples", "1")
     assert not (run / "evaluation.json").exists()
-    succeed("evaluate", str(run), "--samples", "65")
+    for samples, enough in ((NUM_FEATURES, False), (NUM_FEATURES + 1, True)):
+        output = succeed("evaluate", str(run), "--samples", str(samples))
+        assert ("not computed: judging samples by 64 features needs at least 65 samples" in output) != enough
 
 
 @pytest.mark.parametrize(
@@ -571,8 +611,8 @@ def test_a_place_that_cannot_be_written_is_named_before_any_work(
 ) -> None:
     run = trained()
     Path("file").touch()
-    for work in ("sample.draw", "evaluate.draw", "evaluate.as_trained_on", "onnx_files.onnx_bytes"):
-        monkeypatch.setattr(f"gm_lib.cli.{work}", lambda *_: pytest.fail("work was done first"))
+    for work in ("cli.sample.draw", "evaluation.judge", "cli.onnx_files.onnx_bytes"):
+        monkeypatch.setattr(f"gm_lib.{work}", lambda *_, **__: pytest.fail("work was done first"))
     out = {"evaluate": "result.json", "export": "model.onnx", "sample": "a.png"}[command[0]]
     output = refused(command[0], str(run), *command[1:], "--out", f"file/{out}")
     assert re.search(f"Error: file/{out}: (Not a directory|File exists) ", output)
@@ -585,9 +625,9 @@ def test_what_is_measured_is_saved_before_it_is_printed(
         raise OSError(28, "No space left on device")
 
     echo = click.echo
-    monkeypatch.setattr(click, "echo", lambda text, **how: full() if "judged" in text else echo(text, **how))
+    monkeypatch.setattr(click, "echo", lambda text, **how: full() if "-ELBO" in text else echo(text, **how))
     refused("evaluate", str(trained()), "--k", "2", "--limit", "5", "--out", "result.json")
-    assert {"negative_elbo", "digits"} <= json.loads(Path("result.json").read_text()).keys()
+    assert {"negative_elbo", "digits"} <= json.loads(Path("result.json").read_text())["measures"].keys()
 
 
 def test_a_terminal_that_knows_few_signs_gets_the_result_all_the_same(trained: Callable[..., Path]) -> None:
@@ -595,7 +635,7 @@ def test_a_terminal_that_knows_few_signs_gets_the_result_all_the_same(trained: C
     result = CliRunner(charset="latin-1").invoke(main, arguments)
     assert result.exit_code == 0, result.output
     assert "read with ? 90% confidence" in result.stdout_bytes.decode("latin-1")
-    assert "nats per image ± standard error" in result.stdout_bytes.decode("latin-1")
+    assert "± standard error, here and below" in result.stdout_bytes.decode("latin-1")
 
 
 def test_a_run_is_not_evaluated_on_other_data_than_it_learned(
@@ -675,7 +715,10 @@ def test_a_checkpoint_of_another_model_is_refused_with_the_keys_that_differ(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--data", "mnits"), "unknown data set 'mnits'; did you mean 'mnist'? Known: digits, mnist."),
+        (
+            ("--data", "mnits"),
+            "unknown data set 'mnits'; did you mean 'mnist' or 'kmnist'? Known: cifar10, digits,",
+        ),
         (("--likelihood", "bernouli"), "unknown likelihood 'bernouli'; did you mean 'bernoulli'?"),
         (("--device", "cdua"), "unknown device 'cdua'; did you mean 'cuda'?"),
         (("--steps", "0"), "0 is not in the range x>=1"),

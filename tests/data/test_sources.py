@@ -11,6 +11,7 @@ import re
 import shutil
 import struct
 import tarfile
+import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -45,6 +46,19 @@ def archived() -> bytes:
 ARCHIVE = archived()
 
 
+def zipped() -> bytes:
+    """Return a zip in which the files lie in the folder `toy-1.0/raw`."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as zip_file:
+        for name, content in CONTENTS.items():
+            zip_file.writestr(f"toy-1.0/raw/{name}", content)
+        zip_file.writestr("toy-1.0/README", "no file of the set")
+    return archive.getvalue()
+
+
+ZIP = zipped()
+
+
 def described(name: str) -> DataFile:
     return DataFile(
         name,
@@ -70,7 +84,8 @@ class _Handler(BaseHTTPRequestHandler):
         assert isinstance(self.server, Server)
         self.server.asked.append(self.path)
         _, behaviour, name = self.path.split("/")
-        body = ARCHIVE if name == "toy.tar.gz" else PACKED[name.removesuffix(".gz")]
+        archive = {"toy.tar.gz": ARCHIVE, "v1.0.zip": ZIP}.get(name)
+        body = archive or PACKED[name.removesuffix(".gz")]
         if behaviour == "absent" or (behaviour == "only-first" and name != "first.gz"):
             self.send_error(404)
             return
@@ -441,6 +456,71 @@ def test_an_archive_in_gm_data_is_to_be_unpacked(given: Path, cache: Path) -> No
         load_files(archive_set())
 
 
+# A set with one checksum for all files
+
+
+def whole_set(*mirrors: str) -> DataSet:
+    """The set as a zip, of whose files no checksum is published but that of all contents together."""
+    both = hashlib.sha256(b"".join(CONTENTS.values())).hexdigest()
+    return DataSet(
+        "toy set",
+        "toy/raw",
+        (DataFile("first"), DataFile("second")),
+        mirrors,
+        archive=("v1.0.zip", f"sha256:{hashlib.sha256(ZIP).hexdigest()}"),
+        archived_in="toy-1.0/raw",
+        checksum=f"sha256:{both}",
+    )
+
+
+def test_a_zip_is_unpacked_from_the_folder_that_it_has(cache: Path, server: Server) -> None:
+    contents, _ = load_files(whole_set(server.mirror("whole")))
+    assert contents == list(CONTENTS.values())
+    assert names(cache) == ["first", "second"]
+    assert load_files(whole_set())[0] == contents
+
+
+def test_a_zip_of_another_content_is_refused(cache: Path, server: Server) -> None:
+    with pytest.raises(OSError, match=r"v1\.0\.zip could not be downloaded .* has not the checksum"):
+        load_files(whole_set(server.mirror("other")))
+    assert names(cache.parent) == []
+
+
+def test_one_altered_byte_among_all_contents_is_noticed(given: Path) -> None:
+    assert load_files(whole_set())[0] == list(CONTENTS.values())
+    (given / "second").write_bytes(CONTENTS["second"][:-1] + b"!")
+    with pytest.raises(
+        OSError, match=r"the 2 files in .*raw are not those of toy set as published"
+    ) as refused:
+        load_files(whole_set())
+    assert str(whole_set().checksum) in str(refused.value)
+
+
+def test_contents_in_another_order_are_not_the_set(given: Path) -> None:
+    (given / "first").write_bytes(CONTENTS["second"])
+    (given / "second").write_bytes(CONTENTS["first"])
+    with pytest.raises(OSError, match="are not those of toy set"):
+        load_files(whole_set())
+
+
+def test_files_are_examined_only_when_the_set_is_not_as_published(given: Path) -> None:
+    seen: list[Path] = []
+    load_files(whole_set(), examine=lambda path, content: seen.append(path))
+    assert seen == []
+    (given / "first").write_bytes(b"")
+    with pytest.raises(OSError, match="are not those"):
+        load_files(whole_set(), examine=lambda path, content: seen.append(path))
+    assert seen == [given / "first", given / "second"]
+
+
+def test_where_a_file_is_lacking_one_that_is_none_of_the_sets_is_named(given: Path) -> None:
+    (given / "second").rename(given / "secnod")
+    with pytest.raises(
+        FileNotFoundError, match=r"lacks second \(plain or \.gz\)\. .* It holds secnod, which is no"
+    ):
+        load_files(whole_set())
+
+
 # Files of MNIST's names that are not MNIST's
 
 
@@ -534,6 +614,13 @@ def test_names_checksums_and_folders_of_the_idx_sets_are_torchvisions(name: str,
     if name != "mnist":  # of MNIST we know better ones
         assert [file.packed for file in ours.files] == [f"md5:{md5}" for _, md5 in theirs.resources]
         assert list(ours.mirrors) == theirs.mirrors
+
+
+def test_there_are_50_recordings_of_each_digit_by_each_of_six_speakers() -> None:
+    found = [file.name for file in PUBLISHED["fsdd"].files]
+    assert len(found) == len(set(found)) == 3000
+    assert found[:2] == ["0_george_0.wav", "0_george_1.wav"]
+    assert found[-1] == "9_yweweler_49.wav"
 
 
 def test_names_checksums_and_folder_of_cifar_10_are_torchvisions() -> None:

@@ -1,7 +1,6 @@
 """Annealed importance sampling, where log p(x) is known exactly."""
 
 import math
-from itertools import pairwise
 
 import pytest
 import torch
@@ -44,34 +43,31 @@ def test_a_chain_backwards_from_the_posterior_has_the_inverse_likelihood_as_its_
 @pytest.mark.parametrize("orthogonal", [True, False])
 def test_both_directions_hold_the_exact_value_between_them_and_close_in_on_it(orthogonal):
     exact = LinearGaussian(orthogonal=orthogonal)
-    x, z, log_p = made_by(exact, 3_000)
+    x, z, log_p = made_by(exact, 800)
     below, above = [], []
-    for temperatures in (2, 10, 60):
-        settings = {"temperatures": temperatures, "chains": 2, "batch_size": 3_000, **FAST}
+    for temperatures in (2, 60):
+        settings = {"temperatures": temperatures, "chains": 2, "batch_size": 800, **FAST}
         below.append(estimate(log_p - annealed_log_likelihood(exact.model, x, **settings).bound))
         upper = annealed_log_likelihood(exact.model, x, posterior=z, **settings)
         above.append(estimate(upper.bound - log_p))
-    for gaps in (below, above):
-        for gap in gaps:
-            assert gap.mean > -4 * gap.standard_error
-        assert gaps[0].mean > 4 * gaps[0].standard_error
-        for wide, narrow in pairwise(gaps):
-            error = math.hypot(wide.standard_error, narrow.standard_error)
-            assert wide.mean - narrow.mean > 4 * error
-        assert gaps[-1].mean < 0.3 * gaps[0].mean
+    for wide, narrow in (below, above):
+        assert wide.mean > 4 * wide.standard_error
+        assert narrow.mean > -4 * narrow.standard_error
+        assert wide.mean - narrow.mean > 4 * math.hypot(wide.standard_error, narrow.standard_error)
+        assert narrow.mean < 0.3 * wide.mean
 
 
 def test_many_temperatures_find_the_value_of_each_example_batch_by_batch():
     exact = LinearGaussian()
-    x, z, log_p = made_by(exact, 10)
+    x, z, log_p = made_by(exact, 6)
     for posterior in (None, z):
         result = annealed_log_likelihood(
-            exact.model, x, temperatures=120, posterior=posterior, batch_size=4, **FAST
+            exact.model, x, temperatures=100, chains=64, posterior=posterior, batch_size=4, **FAST
         )
-        assert (result.bound.shape, result.bound.dtype, result.k) == ((10,), torch.float64, 16)
+        assert (result.bound.shape, result.bound.dtype, result.k) == ((6,), torch.float64, 64)
         torch.testing.assert_close(result.bound, log_p, rtol=0, atol=0.6)
         assert result.mean == pytest.approx(log_p.mean().item(), abs=0.2)
-        assert result.standard_error == pytest.approx(log_p.std().item() / math.sqrt(10), rel=0.2)
+        assert result.standard_error == pytest.approx(log_p.std().item() / math.sqrt(6), rel=0.2)
 
 
 def test_the_step_sizes_follow_a_posterior_twenty_times_as_narrow_as_the_prior():
@@ -119,11 +115,11 @@ def test_a_conditional_model_is_measured_with_each_examples_own_label():
         decoder.net[0].weight.normal_()
         decoder.net[0].weight[:, 2:] *= 3
     W, shifts = decoder.net[0].weight.detach().split([2, 3], dim=1)
-    y = torch.arange(9) % 3
+    y = torch.arange(6) % 3
     mean = shifts.T[y] + decoder.net[0].bias.detach()
     marginal = MultivariateNormal(mean, W @ W.T + torch.eye(4))
     x = marginal.sample()
-    result = annealed_log_likelihood(model, x, y, temperatures=200, batch_size=4, **FAST)
+    result = annealed_log_likelihood(model, x, y, temperatures=60, chains=64, batch_size=4, **FAST)
     torch.testing.assert_close(result.bound, marginal.log_prob(x), rtol=0, atol=0.4)
 
 

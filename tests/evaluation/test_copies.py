@@ -204,6 +204,14 @@ def test_no_permutations_are_refused():
         copy_test(FRESH, TRAINING, HELD_OUT, FRESH, permutations=0)
 
 
+def test_sets_that_are_one_and_the_same_are_refused():
+    with pytest.raises(ValueError, match="samples and the fresh examples are the same 400 rows"):
+        copy_test(FRESH.flip(0), TRAINING, HELD_OUT, FRESH)
+    with pytest.raises(ValueError, match="training examples and the held-out examples are the same 500"):
+        copy_test(points(50, 7), HELD_OUT, HELD_OUT.flip(0), FRESH)
+    copy_test(TRAINING, TRAINING, HELD_OUT, FRESH, permutations=1)  # a copier is what it looks for
+
+
 def test_the_report_prints_a_table_and_gives_plain_numbers():
     report = copy_test(points(50, 7), TRAINING, HELD_OUT, FRESH)
     lines = str(report).splitlines()

@@ -194,3 +194,8 @@ def test_the_report_prints_a_table_and_gives_plain_numbers():
     assert report.as_dict()["kl_floor"] == report.kl_floor
     stacks = stacked_mode_coverage(stacked([1]), classifier=Reader())
     assert str(stacks).splitlines()[1].split() == ["good", "samples", "100.0%"]
+
+
+def test_a_histogram_of_no_draws_is_refused():
+    with pytest.raises(ValueError, match="at least 1 draw, got n=0"):
+        expected_histogram_kl(0, torch.full((4,), 0.25))

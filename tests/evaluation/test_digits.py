@@ -231,6 +231,20 @@ def test_images_of_another_shape_range_or_type_are_refused(reader, real):
         judge_digits((real * 255).byte(), real, classifier=reader)
 
 
+def test_samples_that_are_the_real_images_are_refused(reader, real):
+    with pytest.raises(ValueError, match="samples and the real images are the same 1197 rows"):
+        judge_digits(real.flip(0), real, classifier=reader)
+
+
+def test_too_few_images_are_refused_when_one_image_was_looked_at(reader, real, fresh):
+    looked_at = []
+    hook = reader.body.register_forward_hook(lambda _module, x, _y: looked_at.append(len(x[0])))
+    with pytest.raises(ValueError, match="at least 25 samples"):
+        judge_digits(fresh[:24], real, classifier=reader)
+    hook.remove()
+    assert looked_at == [1]
+
+
 @pytest.mark.parametrize(("n", "m"), [(24, 500), (200, 49)])
 def test_too_few_images_are_refused_with_the_numbers_needed(reader, real, fresh, n, m):
     message = f"24 features needs at least 25 samples and 50 real images.*rank; got {n} and {m}"

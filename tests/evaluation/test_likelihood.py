@@ -225,3 +225,11 @@ def test_a_decoder_that_puts_out_many_numbers_is_asked_for_few_draws_at_a_time()
     assert sum(model.draws) == 90
     assert max(model.draws) == 4  # 2²² numbers, 16 MiB
     assert digit_vae(likelihood="categorical").values_per_draw == 256 * 784
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_values_that_are_not_finite_are_refused_for_a_model_without_a_check(value):
+    x = torch.arange(11.0).unsqueeze(1)
+    x[3] = value
+    with pytest.raises(ValueError, match="x holds NaN or infinite values"):
+        log_likelihood(Table(table()), x, k=23)

@@ -53,8 +53,8 @@ WRONG["8.1"] = [
     (lambda t: t**4 + 6 * t**2 + 3, "this is E[z⁴]"),
     (lambda t: 4 * t**2 + 2, "the variance of z² alone"),
     (lambda t: 8 * t**2 + 10, "with a baseline"),
-    (lambda t: t**4 + 14 * t**2 + 14, "should be 51.56, and is 50.56, for theta = the number 1.5"),
-    (lambda t: t**4 + 14 * t**2 + 15 if t < 2 else t**4, "should be 3102, and is 2401, for theta = the"),
+    (lambda t: t**4 + 14 * t**2 + 14, "should be 51.56, and is 50.56, for theta = 1.5"),
+    (lambda t: t**4 + 14 * t**2 + 15 if t < 2 else t**4, "should be 3102, and is 2401, for theta = 7"),
     (lambda t: t / 0, "your code stopped with ZeroDivisionError"),
 ]
 

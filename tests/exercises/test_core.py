@@ -147,6 +147,13 @@ def test_what_a_library_has_not_implemented_is_a_mistake_and_no_stub():
     assert "NotImplementedError" in verdict.message
 
 
+def test_what_compiled_code_has_not_implemented_is_a_mistake_and_no_stub():
+    declare_double()
+    verdict = grade(ID, lambda x: x.to(torch.complex64).clamp_min(0))
+    assert verdict.outcome == "wrong"
+    assert "not supported for complex" in verdict.message
+
+
 def test_an_exception_is_reported_with_the_students_line_and_the_arguments():
     declare_double()
 
@@ -796,7 +803,7 @@ def test_call_shows_the_arguments_that_the_function_should_take():
     def answer(mu):
         return mu
 
-    with pytest.raises(Wrong, match=r"answer\(mu\) cannot be called with \(the number 1, the number 2\)"):
+    with pytest.raises(Wrong, match=r"answer\(mu\) cannot be called with \(1, 2\)"):
         call(answer, 1, 2)
 
 

@@ -10,7 +10,6 @@ Reference and stub are taken from the chapter, the rest from ``cases_NN.py``, wh
 import functools
 import importlib.util
 import inspect
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -90,21 +89,24 @@ def test_every_answer_gets_its_verdict(chapter, id, kind, answer, message, capsy
     elif kind == "stub":
         answer = run(chapter, id, stub(chapter.code(id)))
     capsys.readouterr()
+    mark = {"stub": "·", "wrong": "✗"}.get(kind, "✓")
+    monkeypatch.setenv("GM_STRICT", "1")
+
+    def verdict() -> str:
+        if mark == "✓":
+            check(id, answer)
+            return capsys.readouterr().out.strip().splitlines()[-1]
+        with pytest.raises(AssertionError) as stopped:
+            check(id, answer)
+        return str(stopped.value)
 
     state = global_state()
-    check(id, answer)
+    first = verdict()
     assert global_state() == state
-    verdict = capsys.readouterr().out.strip().splitlines()[-1]
-    mark = {"stub": "·", "wrong": "✗"}.get(kind, "✓")
-    assert verdict.startswith(f"{mark} {id}: ")
-    assert message.format(id=id) in verdict
-
-    monkeypatch.setenv("GM_STRICT", "1")
-    if mark == "✓":
-        check(id, answer)
-    else:
-        with pytest.raises(AssertionError, match=re.escape(verdict)):
-            check(id, answer)
+    assert first.startswith(f"{mark} {id}: ")
+    assert message.format(id=id) in first
+    if kind in ("reference", "stub"):
+        assert verdict() == first  # a check remembers nothing
 
 
 def mapped(value: Any, change: Any) -> Any:
@@ -180,7 +182,8 @@ def test_no_mechanical_mutant_of_a_solution_is_called_right(id):
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.path.stem)
 def test_every_exercise_is_complete(chapter):
     module = cases(chapter.number)
-    assert 5 <= len(chapter.exercises) <= 8
+    least = 2 if chapter.label[-1].isalpha() else 5  # a chapter of several pages has them on all of these
+    assert least <= len(chapter.exercises) <= 8
     for id, exercise in chapter.exercises.items():
         assert exercise.difficulty in DIFFICULTIES
         assert 1 <= exercise.minutes <= 30

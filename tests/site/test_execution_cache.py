@@ -12,7 +12,7 @@ from toy_book import ToyBook
 import execution_cache
 
 COLAB = "https://colab.research.google.com/github"
-BOTH = {"08_one", "09_two"}
+BOTH = {"08_one", "09a_two"}
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +51,8 @@ def stale(toy: ToyBook) -> set[str]:
 def test_only_what_changed_is_executed_again_and_its_page_shows_it(copy: ToyBook) -> None:
     copy.build("--all")  # where it is now: a book that has moved is read anew
     assert "The area is 9" in copy.page("chapters/08_one")
-    copy.edit("book/chapters/09_two.md", "images()", "images();")
-    assert copy.executed() == {"09_two"}
+    copy.edit("book/chapters/09a_two.md", "images()", "images();")
+    assert copy.executed() == {"09a_two"}
     copy.edit("gm_lib/shapes/square.py", "9", "16")
     assert copy.executed() == {"08_one"}, "the other chapter has no squares"
     result = copy.build()
@@ -63,9 +63,9 @@ def test_only_what_changed_is_executed_again_and_its_page_shows_it(copy: ToyBook
 @pytest.mark.skipif(os.name == "nt", reason="pyzmq has no ipc on Windows")
 def test_kernels_that_start_at_once_cannot_be_given_the_same_port(copy: ToyBook) -> None:
     transport = "__import__('ipykernel').connect.get_connection_info(unpack=True)['transport']"
-    copy.edit("book/chapters/09_two.md", "gm_lib.answer + 41", f"print({transport}) or gm_lib.answer + 41")
-    assert copy.executed() == {"09_two"}
-    (two,) = (c for c in execution_cache.chapters(copy.root) if c.path.stem == "09_two")
+    copy.edit("book/chapters/09a_two.md", "gm_lib.answer + 41", f"print({transport}) or gm_lib.answer + 41")
+    assert copy.executed() == {"09a_two"}
+    (two,) = (c for c in execution_cache.chapters(copy.root) if c.path.stem == "09a_two")
     _, bundle = two.executed()
     printed = [o.get("text", "") for cell in bundle.nb.cells for o in cell.get("outputs", [])]
     assert "ipc\n" in "".join(printed)
@@ -76,16 +76,16 @@ def test_the_builder_stops_where_outputs_lack_and_executes_nothing(copy: ToyBook
     result = copy.build()
     assert result.returncode != 0
     assert "book/chapters/08_one has not been executed" in result.stdout + result.stderr
-    copy.edit("book/chapters/09_two.md", "Return the *answer*.", "Return *the* answer, please.")
+    copy.edit("book/chapters/09a_two.md", "Return the *answer*.", "Return *the* answer, please.")
     assert copy.executed() == {"08_one"}, "prose has no outputs"
 
 
 def test_a_failing_cell_fails_the_command_and_says_where(copy: ToyBook) -> None:
-    copy.edit("book/chapters/09_two.md", "gm_lib.answer + 41", "gm_lib.anwser + 41")
+    copy.edit("book/chapters/09a_two.md", "gm_lib.answer + 41", "gm_lib.anwser + 41")
     result = copy.execute()
     assert result.returncode == 1
-    assert "09_two: failed after" in result.stdout
-    assert "Failed: book/chapters/09_two.md, cell 7, line 42" in result.stderr
+    assert "09a_two: failed after" in result.stdout
+    assert "Failed: book/chapters/09a_two.md, cell 7, line 42" in result.stderr
     assert "has no attribute 'anwser'" in result.stderr
     assert copy.execute().returncode == 1, "a failure is not kept"
 
@@ -97,13 +97,13 @@ def test_a_failing_cell_fails_the_command_and_says_where(copy: ToyBook) -> None:
         ("gm_lib/shapes/__init__.py", {"08_one"}),
         ("gm_lib/shapes/square.py", {"08_one"}),
         ("gm_lib/units.py", {"08_one"}),
-        ("gm_lib/judge.py", {"09_two"}),
+        ("gm_lib/judge.py", {"09a_two"}),
         ("gm_lib/exercises/core.py", BOTH),
         ("gm_lib/exercises/chapter_08.py", {"08_one"}),
-        ("gm_lib/exercises/chapter_09.py", {"09_two"}),
+        ("gm_lib/exercises/chapter_09.py", {"09a_two"}),
         ("gm_lib/unused.py", set()),
-        ("gm_lib/weights/judge.txt", {"09_two"}),
-        ("results/toy.json", {"09_two"}),
+        ("gm_lib/weights/judge.txt", {"09a_two"}),
+        ("results/toy.json", {"09a_two"}),
         ("requirements.txt", BOTH),
         ("../data/train-images", BOTH),
     ],
@@ -118,13 +118,23 @@ def test_a_changed_file_makes_those_chapters_stale_that_use_it(
 
 @pytest.mark.parametrize(
     ("name", "chapters"),
-    [("gm_lib/units.py", {"08_one"}), ("gm_lib/weights/judge.txt", {"09_two"}), ("gm_lib/unused.py", set())],
+    [("gm_lib/units.py", {"08_one"}), ("gm_lib/weights/judge.txt", {"09a_two"}), ("gm_lib/unused.py", set())],
 )
 def test_a_deleted_file_makes_those_chapters_stale_that_used_it(
     copy: ToyBook, name: str, chapters: set[str]
 ) -> None:
     (copy.root / name).unlink()
     assert stale(copy) == chapters
+
+
+def test_data_at_hand_count_only_for_a_chapter_that_looked_for_some(copy: ToyBook) -> None:
+    copy.edit("gm_lib/data/sources.py", "import os", "import os\nasked_for = set()")
+    copy.edit("gm_lib/data/__init__.py", "def images", "from gm_lib.data import sources\n\ndef images")
+    look = "images()\ngm_lib.data.sources.asked_for.add('MNIST')\n"
+    copy.edit("book/chapters/08_one.md", "images()\n", look)
+    assert copy.executed() == BOTH
+    copy.write("../data/train-images", "another size")
+    assert stale(copy) == {"08_one"}
 
 
 def test_a_module_counts_from_when_a_used_one_imports_it(copy: ToyBook) -> None:
@@ -146,7 +156,7 @@ def test_comments_compiled_files_and_quoted_records_make_nothing_stale(copy: Toy
     copy.edit("gm_lib/units.py", "one = 1", "# The smallest\none  =  1")
     copy.write("gm_lib/__pycache__/units.cpython-311.pyc", "1")
     copy.write("results/toy.json", '{"changed": 1}')
-    assert stale(copy) == {"09_two"}, "its code reads the record"
+    assert stale(copy) == {"09a_two"}, "its code reads the record"
 
 
 def test_going_back_to_an_earlier_state_executes_nothing(copy: ToyBook) -> None:
@@ -248,14 +258,27 @@ def test_a_chapter_offers_colab_at_the_tag_of_the_version_and_its_student_editio
 def test_chapters_to_come_are_named_and_not_linked(built: ToyBook) -> None:
     block = BeautifulSoup(built.page("chapters/08_one"), "html.parser").select_one("details.coming")
     assert block is not None
-    assert [item.get_text() for item in block.select("li")] == ["10 Three"]
+    assert [item.get_text() for item in block.select("li")] == ["09b Four", "10 Three"]
     assert not block.select("a")
+
+
+def test_the_pages_of_a_chapter_stand_under_its_heading_and_one_leads_to_the_next(built: ToyBook) -> None:
+    page = BeautifulSoup(built.page("chapters/08_one"), "html.parser")
+    (heading,) = (item for item in page.select("nav.bd-links li") if item.select_one('a[href$="nine.html"]'))
+    assert [link["href"] for link in heading.select(":scope ul a")] == ["09a_two.html"]
+    assert [toggle.get("aria-label") for toggle in heading.select("summary")] == ["Pages of this chapter"]
+    for name, around in {
+        "nine": ["chapters/08_one.html", "chapters/09a_two.html"],
+        "chapters/09a_two": ["../nine.html", "../status.html"],
+    }.items():
+        links = BeautifulSoup(built.page(name), "html.parser").select(".prev-next-area a")
+        assert [link["href"] for link in links] == around
 
 
 def test_the_status_page_tells_what_the_runs_recorded(built: ToyBook) -> None:
     page = BeautifulSoup(built.page("status"), "html.parser")
     rows = [[cell.get_text(strip=True) for cell in row.select("td")] for row in page.select("tbody tr")]
-    assert [row[0] for row in rows] == ["8 · One", "9 · Two", "All chapters"]
+    assert [row[0] for row in rows] == ["8 · One", "9a · Two", "All chapters"]
     for _, seconds, profile, data, date in rows[:-1]:
         assert int(seconds) < 60
         assert profile == "quick, on cpu"

@@ -25,7 +25,7 @@ def test_a_page_built_on_other_data_says_so_on_top_and_the_status_page_in_few_wo
     toy.edit("gm_lib/data/__init__.py", ANNOUNCEMENT, OTHER_DATA)
     toy.execute()
     toy.build()
-    with_data = BeautifulSoup(toy.page("chapters/09_two"), "html.parser")
+    with_data = BeautifulSoup(toy.page("chapters/09a_two"), "html.parser")
     (box,) = with_data.select("section > h1 + .built-on-digits")
     assert "built without MNIST" in box.get_text()
     assert not BeautifulSoup(toy.page("chapters/08_one"), "html.parser").select(".built-on-digits")
@@ -54,17 +54,17 @@ def test_what_is_claimed_of_mnist_alone_is_counted_on_mnist_alone(
 
 def test_a_warning_is_shown_to_a_reader_and_fails_a_strict_build_cached_or_not(toy: ToyBook) -> None:
     toy.edit(
-        "book/chapters/09_two.md", "images()", 'import warnings\nwarnings.warn("it is late", stacklevel=1)'
+        "book/chapters/09a_two.md", "images()", 'import warnings\nwarnings.warn("it is late", stacklevel=1)'
     )
     reader = toy.execute()
     assert reader.returncode == 0
-    assert "09_two.md, cell 3, line 18: a warning" in reader.stdout
+    assert "09a_two.md, cell 3, line 18: a warning" in reader.stdout
     assert "it is late" in reader.stdout
     toy.build()
-    assert "it is late" in toy.page("chapters/09_two")
+    assert "it is late" in toy.page("chapters/09a_two")
 
     strict = toy.execute("--strict")
     assert strict.returncode == 1
-    assert "09_two: up to date" in strict.stdout
-    assert "09_two.md, cell 3, line 18: a warning" in strict.stderr
+    assert "09a_two: up to date" in strict.stdout
+    assert "09a_two.md, cell 3, line 18: a warning" in strict.stderr
     assert "08_one" not in strict.stderr

@@ -1,4 +1,7 @@
-"""A book of two chapters with a library of its own, small enough to be executed and built in seconds."""
+"""A book of two chapters, one of them a page under another, small enough to be executed and built in seconds.
+
+It has a library of its own.
+"""
 
 import os
 import re
@@ -118,14 +121,31 @@ format: jb-book
 root: book/intro
 chapters:
   - file: book/chapters/08_one
-  - file: book/chapters/09_two
+  - file: book/nine
+    sections:
+      - file: book/chapters/09a_two
   - file: book/status
 """,
-    "book/intro.md": "# A toy\n\n| | chapter |\n|---|---|\n| I | 10 Three *(coming)* |\n",
+    "book/intro.md": """\
+# A toy
+
+| | chapter |
+|---|---|
+| | [09 Nine](nine.md) |
+| I | 10 Three *(coming)* |
+""",
+    "book/nine.md": """\
+# 9 · Nine
+
+| page |
+|---|
+| [09a Two](chapters/09a_two.md) |
+| 09b Four *(coming)* |
+""",
     "book/status.md": "# Status\n\n```{chapter-status}\n```\n",
     "book/references.bib": "",
     "book/chapters/08_one.md": CHAPTER.format(title="8 · One", own=ONE),
-    "book/chapters/09_two.md": CHAPTER.format(title="9 · Two", own=TWO).replace("8.1", "9.1"),
+    "book/chapters/09a_two.md": CHAPTER.format(title="9a · Two", own=TWO).replace("8.1", "9.1"),
     "requirements.txt": "something==1.0\n",
     "results/toy.json": "{}\n",
 }

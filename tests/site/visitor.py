@@ -9,7 +9,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Page, Route, ViewportSize
+from playwright.sync_api import Page, Request, Route, ViewportSize
 
 from built_site import open_page, set_theme
 
@@ -28,7 +28,7 @@ class Visitor:
         page.context.add_init_script(path=TOOLS)
         page.on("console", lambda m: m.type in ("error", "warning") and self.complaints.append(m.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("requestfailed", lambda r: self.complaints.append(f"{r.url}: {r.failure}"))
+        page.on("requestfailed", self._note_failure)
         page.on("response", lambda r: r.status >= 400 and self.complaints.append(f"{r.url}: {r.status}"))
 
     def open(self, address: str) -> Page:
@@ -46,6 +46,11 @@ class Visitor:
         self.page.set_viewport_size({"width": width, "height": DESK["height"]})
         self.page.evaluate("(open) => pageTools.setFolds(open)", folds == "open")
         set_theme(self.page, theme)
+
+    def _note_failure(self, request: Request) -> None:
+        """Complain, unless the page was left while its icon, which no page waits for, was still loading."""
+        if not (request.url.endswith("/favicon.svg") and request.failure == "net::ERR_ABORTED"):
+            self.complaints.append(f"{request.url}: {request.failure}")
 
     def _route(self, route: Route) -> None:
         if re.match(r"file://|data:|blob:|http://127\.0\.0\.1:", route.request.url):

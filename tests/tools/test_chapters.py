@@ -4,7 +4,7 @@ import pytest
 from toy_course import TOY_CHAPTER
 
 from chapter_problems import problems
-from chapters import ChapterError, chapter_paths, parse, read
+from chapters import ChapterError, chapter_paths, pages_of, parse, read
 
 
 @pytest.fixture
@@ -31,6 +31,48 @@ def test_the_chapters_come_in_the_order_of_their_numbers_and_then_the_appendices
     (course / "book/chapters/notes.md").write_text("# no chapter\n")
     (course / "book/chapters/A1_words.md").write_text("# A1 · Words\n")
     assert [path.name for path in chapter_paths(course)] == ["07_toy.md", "08_next.md", "A1_words.md"]
+
+
+def test_the_pages_of_a_chapter_stand_together_in_the_order_of_their_letters(lettered):
+    (lettered / "book/chapters/10_after.md").write_text("# 10 · After\n")
+    (lettered / "book/chapters/09A_notes.md").write_text("# no chapter\n")
+    names = ["07_toy.md", "08_next.md", "09a_ice.md", "09b_snow.md", "10_after.md"]
+    assert [path.name for path in chapter_paths(lettered)] == names
+    assert [path.name for path in pages_of(9, lettered)] == ["09a_ice.md", "09b_snow.md"]
+    assert [path.name for path in pages_of(7, lettered)] == ["07_toy.md"]
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("00_a", "0"), ("07_toy", "7"), ("09b_snow", "9b"), ("16a_b", "16a"), ("A1_words", "A1")],
+)
+def test_a_page_is_called_by_its_number_and_letter(name, label, course):
+    chapter = parse(TOY_CHAPTER, course / f"book/chapters/{name}.md")
+    assert chapter.label == label
+    if label != "A1":
+        assert chapter.number == int(label.rstrip("ab"))
+
+
+def test_exercises_are_numbered_through_the_pages_of_a_chapter(lettered):
+    pages = [read(path) for path in pages_of(9, lettered)]
+    assert [id for page in pages for id in page.exercises] == ["9.1", "9.2", "9.3", "9.4"]
+    assert [problems(page) for page in pages] == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("9.3", "9.1", "9.1 should be 9.3: they are numbered in the order of the chapter, through all"),
+        ("9.4", "9.5", "exercise 9.5 should be 9.4"),
+        ("# 9b · Snow", "# 9 · Snow", "begins with its title, `# 9b · …`"),
+    ],
+)
+def test_a_page_that_counts_anew_or_bears_another_number_is_told(old, new, message, lettered):
+    path = lettered / "book/chapters/09b_snow.md"
+    text = path.read_text("utf-8")
+    assert old in text
+    found = problems(parse(text.replace(old, new), path))
+    assert any(message in line for line in found), found
 
 
 def test_a_chapter_tells_its_exercises_with_what_is_given_for_them(course):
@@ -72,6 +114,7 @@ def test_a_sound_chapter_has_no_problems(found):
     ("edits", "message"),
     [
         ([("# 7 · A toy", "A toy")], "begins with its title"),
+        ([("# 7 · A toy", "# 8 · A toy")], "begins with its title, `# 7 · …`"),
         ([("**Time:** 5 minutes", "**Time:** Five minutes")], "0 minutes to read, 15 for the exercises"),
         ([("15 for the exercises", "30 for the exercises")], "nearly: `**Time:** 0 minutes to read, 15 for"),
         ([("tags: [hide-input]", "tags: [proof]")], "a proof prints nothing"),

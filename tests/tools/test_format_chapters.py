@@ -29,6 +29,14 @@ def test_only_code_is_formatted_markers_prose_and_options_stay(course):
     assert formatted(tidy, path) == tidy
 
 
+def test_every_page_of_a_chapter_is_formatted(lettered):
+    path = lettered / "book/chapters/09b_snow.md"
+    text = path.read_text("utf-8").replace("radius = 2.0", "radius=2.0")
+    path.write_text(text, encoding="utf-8")
+    assert main([], lettered) == 0
+    assert "radius = 2.0\n" in path.read_text("utf-8")
+
+
 def test_a_cell_that_is_no_python_is_reported_with_its_chapter(course):
     path = course / "book/chapters/07_toy.md"
     with pytest.raises(ChapterError, match=r"07_toy\.md"):

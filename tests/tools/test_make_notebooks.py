@@ -253,6 +253,19 @@ def append(path, text):
     path.write_text(path.read_text("utf-8") + text, encoding="utf-8")
 
 
+def test_each_page_of_a_chapter_has_its_notebook_and_one_whose_page_is_gone_is_removed(lettered):
+    write(lettered)
+    folder = lettered / "notebooks"
+    names = ["07_toy.ipynb", "08_next.ipynb", "09a_ice.ipynb", "09b_snow.ipynb"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    snow = (folder / "09b_snow.ipynb").read_text("utf-8")
+    assert "/blob/main/notebooks/09b_snow.ipynb" in snow
+    assert '"id": "exercise-9-3"' in snow
+    (lettered / "book/chapters/09b_snow.md").unlink()
+    assert drift(lettered) == ["notebooks/09b_snow.ipynb: its chapter is gone"]
+    assert write(lettered) == ["removed notebooks/09b_snow.ipynb: its chapter is gone"]
+
+
 def test_other_notebooks_in_the_folder_are_left_alone(course):
     write(course)
     mine = course / "notebooks" / "my_notes.ipynb"

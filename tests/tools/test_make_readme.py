@@ -21,6 +21,31 @@ def test_the_list_has_the_chapters_that_are_here_and_counts_them_and_their_exerc
     assert "2 of the course's 3 chapters are here, with 2 exercises." in text
 
 
+def test_each_page_of_a_chapter_is_listed_in_its_place_and_a_part_of_a_chapter_counts_as_a_part(lettered):
+    text = readme(lettered)
+    rows = "\n".join(
+        f"| {title} | [open in Colab]({COLAB}/main/notebooks/{name}.ipynb) |"
+        for title, name in [
+            ("08 What is next?", "08_next"),
+            ("09a Ice", "09a_ice"),
+            ("09b Snow", "09b_snow"),
+        ]
+    )
+    assert f"{rows}\n\n" in text
+    assert "09 Water |" not in text
+    assert "09c Steam" not in text
+    told = "2 of the course's 4 chapters and 2 of the 3 pages of chapter 9 are here, with 6 exercises."
+    assert told in text
+    edit(lettered / "book/water.md", "| 09c Steam *(coming)* | It rises. |\n", "")
+    assert "3 of the course's 4 chapters are here, with 6 exercises." in readme(lettered)
+
+
+def test_a_chapter_whose_pages_are_all_coming_is_not_here(lettered):
+    for name in ("[09a Ice](chapters/09a_ice.md)", "[09b Snow](chapters/09b_snow.md)"):
+        edit(lettered / "book/water.md", name, f"{name[1:].partition(']')[0]} *(coming)*")
+    assert "2 of the course's 4 chapters are here, with 2 exercises." in readme(lettered)
+
+
 def test_what_stands_around_the_list_is_left_alone(course):
     text = readme(course)
     assert text.startswith(f"# Toy\n\n{BEGIN}\n|")

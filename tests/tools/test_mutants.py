@@ -4,7 +4,7 @@ import pytest
 from toy_course import TOY_CHAPTER
 
 import mutants
-from chapters import ROOT, parse
+from chapters import ROOT, chapter_paths, pages_of, parse
 from mutants import Mutant, tally
 
 SOLUTION = "secret_of_double = x + x\n    return secret_of_double"
@@ -68,7 +68,16 @@ def test_a_chapter_stands_for_its_exercises_and_an_unknown_name_is_refused(capsy
     assert "'8.99'" in capsys.readouterr().err
 
 
+def test_a_chapter_stands_for_the_exercises_of_all_its_pages_each_on_its_own_imports(lettered, monkeypatch):
+    monkeypatch.setattr(mutants, "chapter_paths", lambda: chapter_paths(lettered))
+    monkeypatch.setattr(mutants, "pages_of", lambda number: pages_of(number, lettered))
+    assert mutants.exercises(["9"]) == ["9.1", "9.2", "9.3", "9.4"]
+    pages = {id: mutants._page(id).path for id in mutants.exercises(["9"])}
+    assert [path.name for path in pages.values()] == ["09a_ice.md"] * 2 + ["09b_snow.md"] * 2
+    assert ["cmath" in mutants._imported(path) for path in pages.values()] == [False, False, True, True]
+
+
 def test_a_mutant_that_never_ends_is_rejected():
     loops = "def double(x):\n    while True:\n        pass"
-    chapter = mutants._chapter(8)
+    chapter = mutants._page("8.2")
     assert mutants._verdict(chapter, "8.2", loops + "\nlocation_scale = double").startswith("✗")

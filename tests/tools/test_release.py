@@ -14,7 +14,7 @@ from install_cell import RUNTIME, install_cell, library, run_install_cell
 
 import make_notebooks
 import make_readme
-from chapters import ROOT, chapter_paths
+from chapters import ROOT
 from release import main
 
 
@@ -260,11 +260,8 @@ def test_ctrl_c_at_the_branch_comes_too_late(course):
 def moved(copy):
     """This course with a history: ``first`` is at 7.0.0.dev0, then 7.0.0 and 8.0.0 were released."""
     (copy / "gm_lib/__init__.py").write_text('__version__ = "7.0.0.dev0"\n')
-    rewrite(copy / "_config.yml", r"github\.com/\S+", "github.com/someone/course")
-    for path in chapter_paths(copy)[1:]:  # one chapter stands for all, or this would take a minute
-        path.unlink()
-        rewrite(copy / "book/intro.md", rf".*\(chapters/{path.name}\).*\n", "")
-        rewrite(copy / "book/chapters/00_tools.md", path.name, "../intro.md")
+    config = (copy / "_config.yml").read_text("utf-8")
+    (copy / "_config.yml").write_text(re.sub(r"github\.com/\S+", "github.com/someone/course", config))
     for version in ("7.0.0", "8.0.0"):
         (copy / "CHANGELOG.md").write_text("# Changelog\n\n## Unreleased\n\n- Something.\n")
         if version == "7.0.0":
@@ -274,10 +271,6 @@ def moved(copy):
             commit(copy)
         assert main([version], copy) == 0
     return copy
-
-
-def rewrite(path: Path, pattern: str, text: str) -> None:
-    path.write_text(re.sub(pattern, text, path.read_text("utf-8")), encoding="utf-8")
 
 
 def cell_of(moved: Path, ref: str) -> str:

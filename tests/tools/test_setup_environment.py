@@ -117,6 +117,13 @@ def test_an_environment_whose_python_is_gone_is_made_anew(course):
     assert "Nothing to be done" in course.make_setup().stdout
 
 
+def test_what_uv_installs_is_compiled_at_once_as_pip_does_it(course, tmp_path):
+    course.accident.write_text(f'echo "$@" >> "{tmp_path}/installed"')
+    assert course.make_setup().returncode == 0
+    for command in (tmp_path / "installed").read_text().splitlines():
+        assert command.startswith("pip install --compile-bytecode ")
+
+
 def test_a_uv_that_is_not_there_is_named_and_pip_offered(course):
     course.uv.unlink()
     failed = course.make_setup()

@@ -1,4 +1,4 @@
-"""The files of a small course to try the tools on: two chapters, what tells of them, and the settings."""
+"""The files of a small course to try the tools on: two chapters, one of several pages, and the settings."""
 
 from make_readme import BEGIN, END
 
@@ -135,6 +135,31 @@ version: 1.2.2
 date-released: 2020-02-02
 license: MIT
 """
+
+
+def _page(label: str, title: str, first: int) -> str:
+    """A page of chapter 9 with two exercises, the first of them numbered ``first``."""
+    page = TOY_CHAPTER.replace("# 7 · A toy", f"# {label} · {title}")
+    return page.replace("7.1", f"9.{first}").replace("7.2", f"9.{first + 1}")
+
+
+PARENT = """\
+# 9 · Water
+
+| page | what it does |
+|---|---|
+| [09a Ice](chapters/09a_ice.md) | It floats. |
+| [09b Snow](chapters/09b_snow.md) | It falls. |
+| 09c Steam *(coming)* | It rises. |
+"""
+
+# Chapter 9 and its place in the arc, for a course that has them besides FILES.
+LETTERED = {
+    "book/water.md": PARENT,
+    "book/chapters/09a_ice.md": _page("9a", "Ice", 1),
+    "book/chapters/09b_snow.md": _page("9b", "Snow", 3).replace("import math\n", "import math, cmath\n"),
+    "book/intro.md": f"{ARC}| | [09 Water](water.md) | Where? |\n",
+}
 
 FILES = {
     "book/chapters/07_toy.md": TOY_CHAPTER,

@@ -83,13 +83,13 @@ def show_exercises(app: Sphinx, document: nodes.document) -> None:
 
 def fold_cells(app: Sphinx, document: nodes.document) -> None:
     """Fold proofs, and the code of cells whose code is not the point."""
-    mnist = not fallback.is_built_on_digits(document)
+    real = not fallback.is_built_on_other_data(document)
     for cell in list(document.findall(nodes.container)):
         if cell.get("nb_element") != "cell_code":
             continue
         if "tag_proof" in cell["classes"]:
             source = next(_sources(cell)).astext()
-            name = said(claims(source).count(mnist=mnist))
+            name = said(claims(source).count(real=real))
             cell.replace_self(Fold("", cell.deepcopy(), kind="proof", name=name))
             continue
         for tag, kind, name in FOLDED:

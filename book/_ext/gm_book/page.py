@@ -1,6 +1,7 @@
 """What stands around the text of a page: header buttons, coming chapters in the sidebar, footer."""
 
 import re
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,18 @@ from sphinx.writers.html5 import HTML5Translator
 from repository import repository
 
 LICENCE = "https://creativecommons.org/licenses/by/4.0/"
-COMING = re.compile(r"(\d\d .+) \(coming\)")
+COMING = re.compile(r"(\d\d[a-z]? .+) \(coming\)")
 
 
 def note_coming(app: Sphinx, document: nodes.document) -> None:
-    """Take from the first page's table of the whole arc which chapters are still to come."""
-    if app.env.docname == app.config.root_doc:
-        cells = (COMING.fullmatch(entry.astext()) for entry in document.findall(nodes.entry))
-        app.env.gm_coming = [cell[1] for cell in cells if cell]  # type: ignore[attr-defined]
+    """Take from a page's tables which chapters, or pages of a chapter, are still to come."""
+    cells = (COMING.fullmatch(entry.astext()) for entry in document.findall(nodes.entry))
+    _coming(app)[app.env.docname] = [cell[1] for cell in cells if cell]
+
+
+def _coming(app: Sphinx) -> dict[str, list[str]]:
+    """Return what is still to come, by the page that names it."""
+    return vars(app.env).setdefault("gm_coming_on", {})
 
 
 def visit_citation(translator: HTML5Translator, node: nodes.citation) -> None:
@@ -35,7 +40,8 @@ def prepare(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
     """Hand our templates what they show: the coming chapters, and where a chapter's notebook is."""
-    context["coming_chapters"] = getattr(app.env, "gm_coming", [])
+    coming = (titles for page, titles in _coming(app).items() if page in app.env.found_docs)
+    context["coming_chapters"] = sorted(chain.from_iterable(coming))
     if "kernelspec" in app.env.metadata.get(pagename, {}):
         name = Path(pagename).name
         context["chapter_colab"] = repository(Path(app.srcdir)).colab(name)

@@ -81,7 +81,8 @@ def _columns(execution: Shown) -> tuple[str, ...]:
     return (
         f"{record['execution_seconds']:.0f}",
         f"{record['profile']}, on {record['device']}",
-        "; ".join(map(fallback.shortened, record["data"])) or "none",
+        # A zero-width space after each slash lets a long path break into lines.
+        "; ".join(map(fallback.shortened, record["data"])).replace("/", "/\u200b") or "none",
         f"{execution.created:%Y-%m-%d %H:%M} UTC",
     )
 

@@ -1,0 +1,356 @@
+"""Answers to the exercises of chapter 16: other right ways, and known mistakes with their messages."""
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.stats import logistic
+
+from gm_lib.sound import griffin_lim, istft, stft
+
+RIGHT = {}
+WRONG = {}
+REFUSED = {}
+
+
+# 16.1, images: bits per dimension ------------------------------------------------------------------------
+
+BITS, SCENE = 12_000 / 3_072 / math.log(2), math.log2(70_560) / 3_072
+
+RIGHT["16.1"] = [(5.6, 0.0052), (5.635, 16 / 3_072), (torch.tensor(BITS), np.float64(SCENE)), [BITS, SCENE]]
+WRONG["16.1"] = [
+    ((12_000 / 3_072, SCENE), "in nats per dimension"),
+    ((12_000 / 3_072 * math.log(2), SCENE), "multiplied by ln 2"),
+    ((3 * BITS, SCENE), "for each pixel. A pixel has three values"),
+    ((3_072 * BITS, SCENE), "that of the whole image"),
+    ((BITS + 8, SCENE), "8 was added"),
+    ((BITS, math.log(70_560) / 3_072), "floor without grain is in nats"),
+    ((BITS, math.log2(70_560)), "floor without grain is that of the whole image"),
+    ((BITS, 3 * SCENE), "floor without grain is for each pixel"),
+    ((BITS, 8), "the values hang together"),
+    ((BITS, 0), "Which rendering it is"),
+    ((BITS, 70_560 / 3_072), "log2 is missing"),
+    ((BITS, 0.0036), "floor without grain is in nats"),
+    ((SCENE, BITS), "exchanged"),
+    ((BITS, 0.005), "two significant"),
+    ((4.4, SCENE), "of_model is 4.4"),
+    ((BITS, "few"), "of_scene should be a number"),
+    (BITS, "wants both numbers"),
+]
+
+
+# 16.2, images: shuffled pixels ---------------------------------------------------------------------------
+
+
+def ran(**changes):
+    return lambda: {"histogram": (6.5, 6.5), "png": (3.0, 7.3)} | changes
+
+
+RIGHT["16.2"] = [
+    ({"histogram": "the same", "png": "more"}, ran()),
+    (("The same", "MORE"), ran()),
+]
+WRONG["16.2"] = [
+    ({"histogram": "more", "png": "more"}, ran(), "its histogram goes with it"),
+    ({"histogram": "the same", "png": "the same"}, ran(), "the neighbours know nothing"),
+    ({"histogram": "the same", "png": "fewer"}, ran(), "needs more, not fewer"),
+    ({"histogram": "more", "png": "fewer"}, ran(), 'And "png" needs more'),
+    ({"histogram": "the same", "png": "many"}, ran(), "none of the names"),
+    ({"histogram": "the same"}, ran(), "is missing"),
+    ({"histogram": "the same", "png": "more"}, ran(png=(3.0, 3.0)), 'for "png": was it changed?'),
+    ({"histogram": "the same", "png": "more"}, lambda: 3.0, "does not return its two pairs"),
+]
+WRONG["16.2"] = [((prediction, experiment), piece) for prediction, experiment, piece in WRONG["16.2"]]
+
+
+# 16.3, images: three bugs --------------------------------------------------------------------------------
+
+
+def with_bugs(log_density, x, dims=None, total=torch.mean, more=8.0):
+    dims = x[0].numel() if dims is None else dims(x)
+    return (-total(log_density) / dims / math.log(2) + more).item()
+
+
+def by_library(log_density, x):
+    from gm_lib.evaluation import bits_per_dim
+
+    return bits_per_dim(log_density, x[0].numel(), bin_width=1 / 256).mean()
+
+
+def from_each(log_density, x):
+    per_value = log_density / math.prod(x.shape[1:]) - math.log(256)
+    return -(per_value.double() / math.log(2)).mean().item()
+
+
+def without_channels(x):
+    return x.shape[-1] * x.shape[-2]
+
+
+RIGHT["16.3"] = [by_library, from_each]
+WRONG["16.3"] = [
+    (
+        lambda d, x: with_bugs(d, x, without_channels),
+        "(2 of 3). Look at one thing: a dimension",
+    ),
+    (lambda d, x: with_bugs(d, x, total=torch.sum), "(2 of 3). Look at one thing: the batch"),
+    (lambda d, x: with_bugs(d, x, more=0), "that adds 8 bits"),
+    (lambda d, x: with_bugs(d, x, without_channels, torch.sum), "(1 of 3)"),
+    (lambda d, x: with_bugs(d, x, more=math.log2(255)), "taken for 1/255"),
+    (lambda d, x: with_bugs(d, x, more=-8), "the wrong sign"),
+    (lambda d, x: with_bugs(d, x, more=math.log(256)), "ln 256 was added"),
+    (lambda d, x: with_bugs(d, x) * math.log(2), "in nats: divide by ln 2"),
+    (lambda d, x: with_bugs(d, x, more=8 / x[0].numel()), "shared out over the dimensions"),
+    (lambda d, x: with_bugs(d, x, more=8 / math.log(2)), "before the division by ln 2"),
+    (lambda d, x: with_bugs(d, x, lambda x: 3_072), "3,072 is written"),
+    (lambda d, x: with_bugs(d, x, lambda x: x.numel()), "counts the examples"),
+    (lambda d, x: 8.0, "it should be"),
+    (lambda d, x: d / x[0].numel(), "should be a number"),
+]
+
+
+# 16.4, images: the discretized logistic ------------------------------------------------------------------
+
+
+def stable(level, location, scale):
+    upper, lower = (level + 0.5 - location) / scale, (level - 0.5 - location) / scale
+    middle = F.logsigmoid(upper) + F.logsigmoid(-lower) + torch.log(-torch.expm1(-1 / scale))
+    return torch.where(
+        level == 0, F.logsigmoid(upper), torch.where(level == 255, F.logsigmoid(-lower), middle)
+    )
+
+
+def by_scipy(level, location, scale):
+    level, location, scale = (np.asarray(v, dtype=np.float64) for v in (level, location, scale))
+    upper = np.where(level == 255, np.inf, (level + 0.5 - location) / scale)
+    lower = np.where(level == 0, -np.inf, (level - 0.5 - location) / scale)
+    flip = lower > 0  # the tail on the right, as its mirror image
+    a, b = np.where(flip, -upper, lower), np.where(flip, -lower, upper)
+    return torch.from_numpy(logistic.logcdf(b) + np.log1p(-np.exp(logistic.logcdf(a) - logistic.logcdf(b))))
+
+
+def mirrored(level, location, scale):
+    """The difference of two sigmoids on the side where both are small, in double precision."""
+    level, location, scale = (v.double() for v in (level, location, scale))
+    upper = torch.where(level == 255, math.inf, (level + 0.5 - location) / scale)
+    lower = torch.where(level == 0, -math.inf, (level - 0.5 - location) / scale)
+    right = (torch.sigmoid(-lower) - torch.sigmoid(-upper)).log()
+    return torch.where(lower > 0, right, (torch.sigmoid(upper) - torch.sigmoid(lower)).log())
+
+
+def plain(level, location, scale, half=0.5, low=True, high=True):
+    upper = torch.sigmoid((level + half - location) / scale)
+    lower = torch.sigmoid((level - half - location) / scale)
+    if high:
+        upper = torch.where(level == 255, 1.0, upper)
+    if low:
+        lower = torch.where(level == 0, 0.0, lower)
+    return (upper - lower).log()
+
+
+def small_side(level, location, scale):
+    """The difference on the side where both sigmoids are small, in single precision: they underflow."""
+    upper, lower = (level + 0.5 - location) / scale, (level - 0.5 - location) / scale
+    right = (torch.sigmoid(-lower) - torch.sigmoid(-upper)).log()
+    inside = torch.where(level > location, right, (torch.sigmoid(upper) - torch.sigmoid(lower)).log())
+    return torch.where(
+        level == 0, F.logsigmoid(upper), torch.where(level == 255, F.logsigmoid(-lower), inside)
+    )
+
+
+def clamped(level, location, scale):
+    return plain(level, location, scale).exp().clamp_min(1e-12).log()
+
+
+def with_density(level, location, scale):
+    p = plain(level, location, scale).exp()
+    z = (level - location) / scale
+    return torch.where(p > 1e-5, p.clamp_min(1e-12).log(), -z - scale.log() - 2 * F.softplus(-z))
+
+
+def exchanged(level, location, scale):
+    upper, lower = (level + 0.5 - location) / scale, (level - 0.5 - location) / scale
+    inside = stable(level, location, scale)
+    return torch.where(
+        level == 0, F.logsigmoid(-lower), torch.where(level == 255, F.logsigmoid(upper), inside)
+    )
+
+
+def difference_of_logs(level, location, scale):
+    upper, lower = (level + 0.5 - location) / scale, (level - 0.5 - location) / scale
+    return F.logsigmoid(upper) - F.logsigmoid(lower)
+
+
+RIGHT["16.4"] = [by_scipy, mirrored]
+WRONG["16.4"] = [
+    (plain, "two sigmoids that round to the same number"),
+    (lambda k, m, s: plain(k, m, s, low=False, high=False), "both outer bins"),
+    (lambda k, m, s: plain(k, m, s, low=False), "its lower edge is missing"),
+    (lambda k, m, s: plain(k, m, s, high=False), "its upper edge is missing"),
+    (lambda k, m, s: plain(k, m, s, half=1.0), "twice as wide"),
+    (lambda k, m, s: stable(k, m, s).exp(), "take their logarithm"),
+    (lambda k, m, s: -(k - m) / s - s.log() - 2 * F.softplus(-(k - m) / s), "the density of the logistic"),
+    (lambda k, m, s: stable(k, m, 1 / s), "divide"),
+    (lambda k, m, s: plain(k + 0.5, m, s), "centred on its level"),
+    (small_side, "both to 1 or both to 0"),
+    (clamped, "invents a probability"),
+    (with_density, "the density stands in"),
+    (exchanged, "outer bins are exchanged"),
+    (difference_of_logs, "logarithm of a quotient"),
+    (lambda k, m, s: stable(k, m, s) / math.log(2), "to the base 2"),
+    (lambda k, m, s: plain(k, m, s, half=0.5 / 255), "not in units of 255"),
+    (lambda k, m, s: stable(k, m, s) - torch.where(stable(k, m, s) < -20, 1.0, 0.0), "right near"),
+    (lambda k, m, s: stable(k, m, s).sum(), "shape (256,)"),
+    (lambda k, m, s: stable(k, m, s) - 1, "probabilities add up to"),
+]
+
+
+# 16.5, speech: how large is the picture? -----------------------------------------------------------------
+
+SIZES = {
+    "frames": 95,
+    "rows": 513,
+    "highest": 8000,
+    "spacing": 15.625,
+    "power": 0.001,
+    "amplitude": 0.0316,
+}
+RIGHT["16.5"] = [
+    SIZES | {"spacing": torch.tensor(15.625), "amplitude": np.sqrt(0.001), "frames": 95.0},
+    SIZES | {"spacing": 15.63, "amplitude": 0.032},
+]
+WRONG["16.5"] = [
+    (SIZES | {key: value}, piece)
+    for key, value, piece in [
+        ("frames", 94, "one frame before the first"),
+        ("frames", 93, "count both ends"),
+        ("frames", 91, "wholly within the sound"),
+        ("frames", 23.5, "frames overlap"),
+        ("frames", 188, "the hop is 256 here"),
+        ("frames", 48, "count for this recording"),
+        ("rows", 257, "window of 512"),
+        ("rows", 64, "not mel bands"),
+        ("highest", 8, "in kHz"),
+        ("rows", 512, "both ends counted"),
+        ("rows", 1024, "repeat those below"),
+        ("highest", 16000, "Nyquist"),
+        ("highest", 4000, "16,000 here"),
+        ("spacing", 31.25, "up to half the rate only"),
+        ("rows", 1023, "repeat those below"),
+        ("spacing", 62.5, "the hop has nothing to do with it"),
+        ("spacing", 15.5, "Was it rounded?"),
+        ("power", 0.0316, "that is for the amplitude"),
+        ("power", 1e-6, "the square of it"),
+        ("power", 0.5, "how bright the cell is"),
+        ("power", 1000, "below, not above"),
+        ("amplitude", 0.001, "that is for the power"),
+        ("amplitude", 1e-6, "take the root"),
+        ("amplitude", 0.5, "how bright the cell is"),
+        ("amplitude", 0.2, '"amplitude" is not 0.2'),
+        ("power", "little", "should be a number"),
+    ]
+]
+WRONG["16.5"] += [
+    ({"frames": 95}, "a dictionary with the keys"),
+    (list(SIZES.values()), "a dictionary with the keys"),
+]
+
+
+# 16.6, speech: what the picture does not see -------------------------------------------------------------
+
+SEEN = {
+    "quieter": "same",
+    "upside down": "same",
+    "later": "same",
+    "backwards": "changed",
+    "fading": "changed",
+}
+
+
+def heard(**changes):
+    found = {"quieter": 0.0, "upside down": 0.0, "later": 0.008, "backwards": 0.3, "fading": 0.15}
+    return lambda: found | changes
+
+
+RIGHT["16.6"] = [(SEEN, heard()), (list(SEEN.values()), heard())]
+WRONG["16.6"] = [
+    ((SEEN | {"quieter": "changed"}, heard()), "a factor for the whole recording cancels"),
+    ((SEEN | {"upside down": "changed"}, heard()), "the square of an absolute value"),
+    ((SEEN | {"later": "changed"}, heard()), "turns the phases"),
+    ((SEEN | {"backwards": "same"}, heard()), "their order is turned round"),
+    ((SEEN | {"fading": "same"}, heard()), "30 dB darker"),
+    ((SEEN | {"fading": "same", "later": "changed"}, heard()), "(2 of five are not right yet.)"),
+    ((SEEN, heard(later=0.2)), "was it changed?"),
+    ((SEEN, lambda: 1.0), "does not return its five numbers"),
+    ((heard(), SEEN), "wants both in this order"),
+    ((SEEN | {"fading": "maybe"}, heard()), "none of the names"),
+]
+
+
+# 16.7, speech: pictures that depend on their company -----------------------------------------------------
+
+
+def decibels(power, over=(-2, -1), factor=10, added=0.0):
+    level = factor * (power + added).log10()
+    return (1 + (level - level.amax(over, keepdim=True)) / 60).clamp(min=0)
+
+
+def one_by_one(power):
+    return torch.stack([(1 + (one / one.max()).log10() / 6).clamp(min=0) for one in power])
+
+
+def by_ratio(power):
+    loudest = power.flatten(1).amax(1).view(-1, 1, 1, 1)
+    return (1 + 10 * (power / loudest).clamp(min=1e-30).log10() / 60).relu()
+
+
+RIGHT["16.7"] = [one_by_one, by_ratio]
+WRONG["16.7"] = [
+    (lambda power: decibels(power, -2), "There is a second bug"),
+    (lambda power: decibels(power, -1), "each band is measured"),
+    (lambda power: decibels(power, (0, 1, 2, 3)), "that of the whole batch"),
+    (lambda power: decibels(power, (0, 1, 2, 3), added=1e-3), "and a number is still added"),
+    (lambda power: decibels(power, added=1e-3), "0.001 is still added"),
+    (lambda power: decibels(power, added=1e-10), "1e-10 is still added"),
+    (lambda power: decibels(power, factor=20), "20 log₁₀ is for amplitudes"),
+    (lambda power: decibels(power) - 0.1, "the pictures should be"),
+    (lambda power: power, "the pictures should be"),
+]
+
+
+# 16.8, speech: a step towards the phases -----------------------------------------------------------------
+
+
+def by_division(waveform, magnitude):
+    spectrum = stft(waveform)
+    return istft(magnitude * spectrum / spectrum.abs().clamp(min=1e-12))
+
+
+def by_exponential(waveform, magnitude):
+    return istft(magnitude * torch.exp(1j * torch.angle(stft(waveform))))
+
+
+RIGHT["16.8"] = [by_division, by_exponential]
+WRONG["16.8"] = [
+    (lambda waveform, magnitude: waveform, "its own magnitudes were kept"),
+    (lambda waveform, magnitude: istft(magnitude + 0j), "all phases are 0 now"),
+    (lambda waveform, magnitude: istft(magnitude * stft(waveform)), "without the division"),
+    (lambda waveform, magnitude: istft(torch.polar(magnitude, -stft(waveform).angle())), "a conjugate"),
+    (
+        lambda waveform, magnitude: istft(
+            torch.polar((magnitude + stft(waveform).abs()) / 2, stft(waveform).angle())
+        ),
+        "do not average them",
+    ),
+    (lambda waveform, magnitude: istft(torch.polar(magnitude.sqrt(), stft(waveform).angle())), "no powers"),
+    (lambda waveform, magnitude: istft(magnitude * stft(waveform) / stft(waveform).abs()), "0 / 0"),
+    (lambda waveform, magnitude: magnitude * stft(waveform).sgn(), "istft has to come last"),
+    (lambda waveform, magnitude: griffin_lim(magnitude), "one step made"),
+    (lambda waveform, magnitude: griffin_lim(magnitude, steps=8), "the waveform should be"),
+    (lambda waveform, magnitude: istft(torch.polar(magnitude**2, stft(waveform).angle())), "no square"),
+    (
+        lambda waveform, magnitude: istft(magnitude * stft(waveform) / (stft(waveform).abs() + 1e-3)),
+        "makes weak frequencies weaker",
+    ),
+    (lambda waveform, magnitude: math.pi, "should have shape"),
+]
