@@ -176,7 +176,7 @@ SPEECH_GAN_CONFIG: dict[str, Any] = {
     "lr": 2e-3,
     "decay_steps": 2500,
 }
-SPEECH_GAN_STEPS = 1600
+SPEECH_GAN_STEPS = 2500
 
 
 def speech_gan(seed: int, run: Path | None) -> Made:
