@@ -41,6 +41,7 @@ import claims_images  # noqa: F401
 import claims_judging  # noqa: F401
 import claims_published  # noqa: F401
 import claims_speech  # noqa: F401
+import claims_tables  # noqa: F401
 import claims_tighter  # noqa: F401
 import execution_cache
 import first_models

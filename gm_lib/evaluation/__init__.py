@@ -20,6 +20,7 @@ from gm_lib.evaluation.distances import (
 )
 from gm_lib.evaluation.extrapolation import FrechetAtInfinity, frechet_distance_at_infinity
 from gm_lib.evaluation.factors import FactorReport, factor_report
+from gm_lib.evaluation.filling import simple_fillings
 from gm_lib.evaluation.information import RateSplit, split_rate
 from gm_lib.evaluation.judgement import Judgement, judge
 from gm_lib.evaluation.likelihood import (
@@ -70,6 +71,7 @@ __all__ = [
     "mode_coverage",
     "negative_elbo",
     "precision_recall",
+    "simple_fillings",
     "split_rate",
     "stacked_mode_coverage",
     "train_on_samples",

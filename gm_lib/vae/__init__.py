@@ -12,6 +12,7 @@ from gm_lib.vae.bounds import (
     log_importance_weights,
 )
 from gm_lib.vae.code_prior import CodePrior
+from gm_lib.vae.columns import Columns, impute
 from gm_lib.vae.convolutional import ConvDecoder, ConvEncoder
 from gm_lib.vae.hierarchical import HierarchicalVAE, Inferred, digit_hierarchical_vae
 from gm_lib.vae.likelihood_base import Likelihood
@@ -40,6 +41,7 @@ __all__ = [
     "Bernoulli",
     "Categorical",
     "CodePrior",
+    "Columns",
     "ConvDecoder",
     "ConvEncoder",
     "Decoder",
@@ -66,6 +68,7 @@ __all__ = [
     "elbo",
     "elbo_estimates",
     "free_bits",
+    "impute",
     "iwae_bound",
     "likelihood",
     "log_importance_weights",

@@ -354,3 +354,154 @@ WRONG["16.8"] = [
     ),
     (lambda waveform, magnitude: math.pi, "should have shape"),
 ]
+
+
+# 16.15, tables: the log-likelihood of a row with missing cells -------------------------------------------
+
+
+def by_rows(values, level, shown, mean, sigma, logits):
+    rows = []
+    for i in range(len(values)):
+        total = 0 * logits[i, 0]
+        for j in range(2):
+            if shown[i, j]:
+                total = total + torch.distributions.Normal(mean[i, j], sigma[j]).log_prob(values[i, j])
+        if shown[i, 2]:
+            total = total + torch.distributions.Categorical(logits=logits[i]).log_prob(level[i])
+        rows.append(total)
+    return torch.stack(rows)
+
+
+def filled_first(values, level, shown, mean, sigma, logits):
+    values, level = torch.where(shown[:, :2], values, mean), level.clamp(min=0)
+    real = torch.distributions.Normal(mean, sigma).log_prob(values) * shown[:, :2]
+    return real.sum(1) - F.cross_entropy(logits, level, reduction="none") * shown[:, 2]
+
+
+def cells_of(values, level, mean, sigma, logits):
+    real = torch.distributions.Normal(mean, sigma, validate_args=False).log_prob(values)
+    return torch.cat([real, logits.log_softmax(1).gather(1, level.clamp(min=0)[:, None])], 1)
+
+
+def cells_changed(change):
+    def answer(values, level, shown, mean, sigma, logits):
+        return change(cells_of(values, level, mean, sigma, logits), shown, sigma)
+
+    return answer
+
+
+def observed(cells, shown):
+    return cells.where(shown, 0.0).sum(1)
+
+
+RIGHT["16.15"] = [by_rows, filled_first]
+WRONG["16.15"] = [
+    (cells_changed(lambda cells, shown, sigma: (cells * shown).sum(1)), "NaN times 0 is NaN"),
+    (
+        lambda values, level, shown, mean, sigma, logits: cells_of(
+            values.nan_to_num(0.0), level, mean, sigma, logits
+        ).sum(1),
+        "as if a 0, or the first level",
+    ),
+    (
+        cells_changed(lambda cells, shown, sigma: cells[:, :2].where(shown[:, :2], 0.0).sum(1) + cells[:, 2]),
+        "a hidden level is counted",
+    ),
+    (
+        cells_changed(lambda cells, shown, sigma: observed(cells, shown) / shown.sum(1).clamp(min=1)),
+        "A likelihood is their product",
+    ),
+    (
+        cells_changed(
+            lambda cells, shown, sigma: observed(cells + torch.cat([sigma.log(), torch.zeros(1)]), shown)
+        ),
+        "-log σ is missing",
+    ),
+    (
+        cells_changed(
+            lambda cells, shown, sigma: (
+                observed(cells, shown) + 0.5 * math.log(2 * math.pi) * shown[:, :2].sum(1)
+            )
+        ),
+        "-½ log 2π",
+    ),
+    (
+        cells_changed(
+            lambda cells, shown, sigma: observed(torch.cat([cells[:, :2], cells[:, 2:].exp()], 1), shown)
+        ),
+        "not the logarithm of it",
+    ),
+    (lambda *given: -by_rows(*given), "minus the log-likelihood"),
+    (lambda *given: by_rows(*given).mean(), "one number for each row"),
+    (lambda *given: by_rows(*given) + 1, "the log-likelihood"),
+]
+
+
+# 16.16, tables: three leaks ------------------------------------------------------------------------------
+
+
+def by_columns(values, shown, train):
+    made = []
+    for one, there in zip(values.T, shown.T, strict=True):
+        seen = one[there & train]
+        made.append(torch.where(there, (one - seen.mean()) / seen.std(), 0.0))
+    return torch.stack([torch.stack(made, 1), shown.to(values.dtype)], 1)
+
+
+def by_nan(values, shown, train):
+    known = torch.where(shown & train[:, None], values, torch.nan)
+    mean, n = known.nanmean(0), (~known.isnan()).sum(0)
+    scale = ((known - mean).square().nanmean(0) * n / (n - 1)).sqrt()
+    return torch.stack([(values - mean) / scale * shown, shown.to(values.dtype)], 1)
+
+
+def standardized(values, shown, train, *, seen, left=False, correction=1):
+    made = []
+    for one, which in zip(values.T, seen.T, strict=True):
+        made.append((one - one[which].mean()) / one[which].std(correction=correction))
+    z = torch.stack(made, 1)
+    return torch.stack([z if left else z.where(shown, 0.0), shown.to(z.dtype)], 1)
+
+
+RIGHT["16.16"] = [by_columns, by_nan]
+WRONG["16.16"] = [
+    (
+        lambda values, shown, train: standardized(values, shown, train, seen=shown),
+        "(2 of 3): test rows still decide",
+    ),
+    (
+        lambda values, shown, train: standardized(
+            values, shown, train, seen=train[:, None].expand(shown.shape)
+        ),
+        "(2 of 3): hidden cells still decide",
+    ),
+    (
+        lambda values, shown, train: standardized(
+            values, shown, train, seen=shown & train[:, None], left=True
+        ),
+        "(2 of 3): what is in the hidden cells",
+    ),
+    (
+        lambda values, shown, train: standardized(values, shown, train, seen=shown, left=True),
+        "(1 of 3): test rows still decide",
+    ),
+    (
+        lambda values, shown, train: standardized(
+            values.where(shown, 0.0), shown, train, seen=train[:, None].expand(shown.shape)
+        ),
+        "drew the mean towards it",
+    ),
+    (
+        lambda values, shown, train: standardized(
+            values, shown, train, seen=shown & train[:, None], correction=0
+        ),
+        "divides by n - 1",
+    ),
+    (
+        lambda values, shown, train: standardized(
+            values.where(shown, 0.0), shown, train, seen=shown & train[:, None], left=True
+        ),
+        "Put the 0 there last",
+    ),
+    (lambda values, shown, train: by_columns(values, shown, train)[:, 0], "should have shape"),
+]
