@@ -6,6 +6,7 @@ first, and with ``GM_OFFLINE=1`` nothing is ever downloaded.
 
 from gm_lib.data.batches import Batch, Batches, binarize, check_images, dequantize
 from gm_lib.data.images import ImageData, Split, images
+from gm_lib.data.prose import Alphabet, ProseData, names, shakespeare
 from gm_lib.data.sources import DownloadError
 from gm_lib.data.speech import Recordings, SpeechData, spoken_digits
 from gm_lib.data.stacks import Stacks, stacked
@@ -13,10 +14,12 @@ from gm_lib.data.toys import TOYS, toy
 
 __all__ = [
     "TOYS",
+    "Alphabet",
     "Batch",
     "Batches",
     "DownloadError",
     "ImageData",
+    "ProseData",
     "Recordings",
     "SpeechData",
     "Split",
@@ -25,6 +28,8 @@ __all__ = [
     "check_images",
     "dequantize",
     "images",
+    "names",
+    "shakespeare",
     "spoken_digits",
     "stacked",
     "toy",
