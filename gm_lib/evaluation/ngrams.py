@@ -43,10 +43,13 @@ class WittenBell:
             known, first, different = np.unique(pairs // self.symbols, return_index=True, return_counts=True)
             self._tables.append((known, np.add.reduceat(n_pairs, first), different, pairs, n_pairs))
 
-    def log_prob(self, x: Tensor) -> Tensor:
-        """Return log p of each symbol given those before it in nats, float64 as ``x``; 0 behind the end."""
+    def log_prob(self, x: Tensor, order: int | None = None) -> Tensor:
+        """Return log p of each symbol given those before it in nats, float64 as ``x``; 0 behind the end.
+
+        ``order``: of the model that is asked, this one's own or a smaller one.
+        """
         rows = self._rows(x)
-        p = self._probability(self._contexts(rows).numpy(), rows.numpy())
+        p = self._probability(self._contexts(rows).numpy(), rows.numpy(), order)
         log_p = torch.from_numpy(np.log(p)).where(counted(rows), 0.0)
         return log_p.reshape(x.shape)
 
@@ -84,9 +87,11 @@ class WittenBell:
             keys = keys + before * self.symbols**k
         return keys
 
-    def _probability(self, contexts: np.ndarray, symbols: np.ndarray) -> np.ndarray:
+    def _probability(self, contexts: np.ndarray, symbols: np.ndarray, order: int | None = None) -> np.ndarray:
         p = np.full(contexts.shape, 1 / self.symbols)
-        for k, (known, n, different, pairs, n_pairs) in enumerate(self._tables):
+        for k, (known, n, different, pairs, n_pairs) in enumerate(
+            self._tables[: (self.order if order is None else order) + 1]
+        ):
             h = contexts % self.symbols**k
             total, kinds = _look_up(h, known, n), _look_up(h, known, different)
             count = _look_up(h * self.symbols + symbols, pairs, n_pairs)

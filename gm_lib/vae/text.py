@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 from torch.distributions import Distribution, Normal
 from torch.optim import Adam, Optimizer
 
-from gm_lib.data.prose import END, counted, shifted
+from gm_lib.data.prose import END, counted, shifted, windows
 from gm_lib.networks import decay
 from gm_lib.system.choose import whole_number
 from gm_lib.system.parallel import randn
@@ -184,6 +184,18 @@ class CharacterModel(nn.Module):
         """Return log p of each symbol given those before it, 0 behind the end: (n, length), in nats."""
         log_p = self.decoder(x).float().log_softmax(-1)
         return log_p.gather(-1, x.long()[..., None])[..., 0].where(counted(x), 0.0)
+
+    @torch.no_grad()
+    def log_prob_text(self, text: Tensor, context: int = 128) -> Tensor:
+        """Return log p of each symbol of a long text (n,), given ``context`` to 2 · ``context`` before it.
+
+        The first ones have fewer. Raises ``ValueError`` for a text shorter than twice the context.
+        """
+        pieces = windows(text, 2 * context, context)
+        each = torch.cat([self.log_prob_each(part) for part in pieces.split(200)])
+        rest = len(text) - (len(pieces) + 1) * context
+        last = self.log_prob_each(text[None, -2 * context :])[0, 2 * context - rest :]
+        return torch.cat([each[0, :context], each[:, context:].flatten(), last])
 
     def forward(self, x: Tensor) -> Tensor:
         """Return :meth:`log_prob`."""

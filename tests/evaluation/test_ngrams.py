@@ -53,6 +53,13 @@ def test_log_prob_is_what_next_says_one_after_the_other():
     assert model.log_prob(x)[0].tolist() == pytest.approx(by_next)
 
 
+def test_a_model_holds_those_of_smaller_orders():
+    model = WittenBell(TEXTS, 3, 3)
+    for order in range(4):
+        smaller = WittenBell(TEXTS, order, 3).log_prob(TEXTS)
+        torch.testing.assert_close(model.log_prob(TEXTS, order=order), smaller)
+
+
 def test_padding_changes_nothing():
     wide = ALPHABET.encode(["ab", "aa", "b"], 9)
     model, padded = WittenBell(TEXTS, 2, 3), WittenBell(wide, 2, 3)

@@ -56,6 +56,17 @@ def test_padding_changes_neither_the_probability_nor_the_code():
             torch.testing.assert_close(model.encode(TEXTS).mean, model.encode(other).mean)
 
 
+def test_a_long_text_is_scored_with_the_context_before_each_symbol():
+    model = small()
+    text = torch.randint(1, 3, (23,), generator=torch.Generator().manual_seed(0))
+    each = model.log_prob_text(text, context=5)
+    assert each.shape == (23,)
+    with torch.no_grad():
+        torch.testing.assert_close(each[:10], model.log_prob_each(text[None, :10])[0])
+        torch.testing.assert_close(each[10:15], model.log_prob_each(text[None, 5:15])[0, 5:])
+        torch.testing.assert_close(each[20:], model.log_prob_each(text[None, 13:])[0, 7:])
+
+
 def test_the_end_is_paid_for():
     """ "b" and its end cost what "b" costs and the end behind it."""
     model = small()
