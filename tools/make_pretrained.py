@@ -355,7 +355,7 @@ NAMES_VAES: dict[str, dict[str, Any]] = {
     "names_vae_collapsed": {},
     "names_vae": {"free_bits": 0.5, "dropout": 0.3},
 }
-NAMES_GAN_STEPS = 2500
+NAMES_GAN_STEPS = 1500
 PLAYS_CONFIG: dict[str, Any] = {"symbols": 66, "length": 500, "width": 196}
 PLAYS_STEPS, PLAYS_BATCH, PLAYS_WINDOW = 1500, 64, 128
 IN_HALF: dict[str, Any] = {"device": "cpu", "precision": "bfloat16"}
@@ -403,7 +403,7 @@ def names_gan(seed: int, run: Path | None) -> Made:
     batch = 64 * model.discriminator_steps
     batches = Batches(as_one_hot(data.train, 27), batch_size=batch, seed=seed, device="cpu")
     options: dict[str, Any] = {"out": run, "checkpoint_every": 200} if run else {}
-    history = train(model, batches, steps=NAMES_GAN_STEPS, seed=seed, device="cpu", **options)
+    history = train(model, batches, steps=NAMES_GAN_STEPS, seed=seed, **IN_HALF, **options)
     generator = model.averaged.half().requires_grad_()
     model.averaged = copy.deepcopy(generator).float()
     x = as_rows(model.sample(2000, generator=Generator().manual_seed(seed)))
