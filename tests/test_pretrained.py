@@ -161,8 +161,8 @@ def test_a_pretrained_vae_draws_digits_and_learns_no_more(plane):
     assert report.confident > 0.4
 
 
-def test_all_weights_together_are_smaller_than_five_megabytes():
-    assert sum(path.stat().st_size for path in pretrained.WEIGHTS.iterdir()) < 5_000_000
+def test_all_weights_together_are_smaller_than_eight_megabytes():
+    assert sum(path.stat().st_size for path in pretrained.WEIGHTS.iterdir()) < 8_000_000
 
 
 @pytest.mark.parametrize("name", NAMES)
