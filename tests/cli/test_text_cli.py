@@ -69,6 +69,7 @@ def test_the_same_seed_writes_the_same_texts(run: Callable[[str], Path], tmp_pat
         ("train text --data name", "names"),
         ("sample {run} --out a.png", "let --out end in .txt"),
         ("sample {run} --label 3", "takes no labels"),
+        ("export {run} --out a.png", "makes texts, symbol by symbol"),
     ],
 )
 def test_what_does_not_go_together_is_refused(command: str, message: str, run: Callable[[str], Path]):
