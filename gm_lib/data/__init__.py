@@ -6,6 +6,7 @@ first, and with ``GM_OFFLINE=1`` nothing is ever downloaded.
 
 from gm_lib.data.batches import Batch, Batches, binarize, check_images, dequantize
 from gm_lib.data.images import ImageData, Split, images
+from gm_lib.data.prose import Alphabet, ProseData, names, shakespeare
 from gm_lib.data.rows import Column, Rows
 from gm_lib.data.sources import DownloadError
 from gm_lib.data.speech import Recordings, SpeechData, spoken_digits
@@ -16,11 +17,13 @@ from gm_lib.data.toys import TOYS, toy
 __all__ = [
     "TABLES",
     "TOYS",
+    "Alphabet",
     "Batch",
     "Batches",
     "Column",
     "DownloadError",
     "ImageData",
+    "ProseData",
     "Recordings",
     "Rows",
     "SpeechData",
@@ -31,6 +34,8 @@ __all__ = [
     "check_images",
     "dequantize",
     "images",
+    "names",
+    "shakespeare",
     "split_table",
     "spoken_digits",
     "stacked",

@@ -31,6 +31,7 @@ from gm_lib.evaluation.likelihood import (
     log_likelihood,
     negative_elbo,
 )
+from gm_lib.evaluation.ngrams import WittenBell, longest_known, nats_per_character, share_known
 from gm_lib.evaluation.noise import NoisyDecoder
 from gm_lib.evaluation.sharpness import gradient_energy
 from gm_lib.evaluation.training_value import TrainingReport, train_on_samples
@@ -53,6 +54,7 @@ __all__ = [
     "RateSplit",
     "TrainingReport",
     "TwoSampleTest",
+    "WittenBell",
     "active_units",
     "annealed_log_likelihood",
     "bits_per_dim",
@@ -68,9 +70,12 @@ __all__ = [
     "judge_digits",
     "kernel_distance",
     "log_likelihood",
+    "longest_known",
     "mode_coverage",
+    "nats_per_character",
     "negative_elbo",
     "precision_recall",
+    "share_known",
     "simple_fillings",
     "split_rate",
     "stacked_mode_coverage",

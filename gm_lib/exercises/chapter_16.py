@@ -672,6 +672,120 @@ def _speech_griffin_lim(answer: Any) -> str:
     return "Repeated, this is the method of Griffin and Lim (1984)."
 
 
+# 16.12, prose: nats per character
+
+
+def _prose_mask(x: Tensor, *, end: bool = True) -> Tensor:
+    """Tell which symbols of rows are their texts', the end included or not."""
+    is_end = (x == 0).long()
+    through = is_end.cumsum(1)
+    return (through - is_end == 0) if end else (through == 0)
+
+
+def _prose_nats(log_p: Tensor, x: Tensor) -> Tensor:
+    mine = _prose_mask(x)
+    return -(log_p * mine).sum() / mine.sum()
+
+
+def _prose_wrong(log_p: Tensor, x: Tensor) -> Tensor:
+    return -(log_p * (x != 0)).mean()
+
+
+def _prose_texts() -> list[dict[str, Tensor]]:
+    """Return log-probabilities and rows: texts of several lengths, one empty, one cut off, dirty padding."""
+    rows = torch.tensor(
+        [[3, 1, 2, 0, 0, 0], [1, 0, 0, 0, 0, 0], [2, 2, 1, 3, 1, 2], [0, 0, 0, 0, 0, 0], [1, 2, 0, 3, 0, 1]]
+    )
+    log_p = -0.1 - 4 * torch.rand(rows.shape)
+    return [
+        {"log_p": log_p[:2], "x": rows[:2]},
+        {"log_p": log_p, "x": rows},
+        {"log_p": log_p[2:3], "x": rows[2:3]},
+        {"log_p": log_p[3:], "x": rows[3:]},
+    ]
+
+
+@exercise(
+    "16.12",
+    "Nats per character",
+    hints=(
+        "Take one row by hand: “ab” in a row of six. Which of its six numbers are paid, and by how many is "
+        "their sum divided?",
+        "A symbol counts if no end stands before it. (x == 0).cumsum(1) counts the ends up to each symbol, "
+        "itself included.",
+        "The end itself is the first 0: the ends up to it, itself left out, are none.",
+    ),
+)
+def _prose_nats_per_character(answer: Any) -> str:
+    expect_function(
+        answer,
+        _prose_nats,
+        _prose_texts(),
+        mistakes={
+            "the right symbols are counted now, and their sum is still divided by all places of the rows: "
+            "the wider the padding, the better the model looks.": lambda log_p, x: (
+                -(log_p * _prose_mask(x)).mean()
+            ),
+            "the sum is divided by the symbols that count. But the end does not count yet, and a model has "
+            "to pay for it.": lambda log_p, x: -(log_p * (x != 0)).sum() / (x != 0).sum(),
+            "the end does not count yet, and a model has to pay for it.": lambda log_p, x: (
+                -(log_p * _prose_mask(x, end=False)).sum() / _prose_mask(x, end=False).sum()
+            ),
+            "the padding is counted too, and whatever a model says there.": lambda log_p, x: -log_p.mean(),
+            "that is the mean over texts of each one's mean, in which a character of a short name counts for "
+            "more. Divide all nats by all characters.": lambda log_p, x: (
+                -((log_p * _prose_mask(x)).sum(1) / _prose_mask(x).sum(1)).mean()
+            ),
+            "that is nats per text: divide by the characters.": lambda log_p, x: (
+                -(log_p * _prose_mask(x)).sum(1).mean()
+            ),
+            "the sign is missing: -log p is positive.": lambda log_p, x: -_prose_nats(log_p, x),
+            "that is in bits: nats need no factor.": lambda log_p, x: _prose_nats(log_p, x) / math.log(2),
+        },
+        unchanged=_prose_wrong,
+        name="nats per character",
+    )
+    return "All nats by all symbols, with the ends and without the padding."
+
+
+# 16.13, prose: what the numbers of a VAE say
+
+_PROSE_MODELS = ("A", "B", "C", "D")
+_PROSE_VERDICTS = ("collapsed", "heard, at a price", "paid for nothing", "better than without a code")
+_PROSE_RIGHT = dict(
+    zip(
+        _PROSE_MODELS,
+        ("heard, at a price", "collapsed", "better than without a code", "paid for nothing"),
+        strict=True,
+    )
+)
+_PROSE_WHY = {
+    "A": "11.2 + 4.1 is 15.3, more than the 14.5 of the model without a code. And a wrong code costs 6.0.",
+    "B": "the KL is 0, so q is the prior, and the reconstruction is that of the model without a code.",
+    "C": "9.8 + 4.2 is 14.0: an upper bound of -log p(x) that is below 14.5.",
+    "D": "the KL is 4.0, but the reconstruction is no better than without a code, and another name's code "
+    "does as well: what the encoder writes is not read.",
+}
+
+
+@exercise(
+    "16.13",
+    "Read a collapse from its numbers",
+    hints=(
+        "Add the two terms: is the sum, -ELBO, above or below what the model without a code needs?",
+        "Is the code heard? Then a wrong one costs something.",
+        "A KL of some nats says that the encoder writes. It does not say that the decoder reads.",
+    ),
+)
+def _prose_verdicts(answer: Any) -> str:
+    given = choices(answer, _PROSE_MODELS, _PROSE_VERDICTS)
+    off = [key for key in _PROSE_MODELS if given[key] != _PROSE_RIGHT[key]]
+    if off:
+        more = f" ({len(off)} of four are not right yet.)" if len(off) > 1 else ""
+        raise Wrong(f"{off[0]} is not “{given[off[0]]}”: {_PROSE_WHY[off[0]]}{more}")
+    return "A KL alone tells neither that a code is heard, nor that the model is better for it."
+
+
 # 16.15, tables: the log-likelihood of a row with missing cells
 
 

@@ -30,6 +30,7 @@ from gm_lib.vae.networks import Decoder, GaussianEncoder
 from gm_lib.vae.priors import MixturePrior, StandardNormal, VampPrior
 from gm_lib.vae.quantizers import FiniteScalarQuantizer, Quantized, VectorQuantizer, perplexity, used
 from gm_lib.vae.refine import refine
+from gm_lib.vae.text import CharacterModel, Characters, TextDecoder, TextEncoder, TextVAE
 from gm_lib.vae.vector_quantized import VQVAE, digit_vqvae
 
 __all__ = [
@@ -40,6 +41,8 @@ __all__ = [
     "AutoregressiveBernoulli",
     "Bernoulli",
     "Categorical",
+    "CharacterModel",
+    "Characters",
     "CodePrior",
     "Columns",
     "ConvDecoder",
@@ -58,6 +61,9 @@ __all__ = [
     "PixelGaussian",
     "Quantized",
     "StandardNormal",
+    "TextDecoder",
+    "TextEncoder",
+    "TextVAE",
     "VampPrior",
     "VectorQuantizer",
     "digit_autoencoder",

@@ -356,6 +356,69 @@ WRONG["16.8"] = [
 ]
 
 
+# 16.12, prose: nats per character ------------------------------------------------------------------------
+
+
+def prose_mask(x):
+    return torch.stack([torch.arange(len(row)) <= length_of(row) for row in x])
+
+
+def length_of(row):
+    ends = (row == 0).nonzero()
+    return int(ends[0]) if len(ends) else len(row)
+
+
+def row_by_row(log_p, x):
+    nats, symbols = 0.0, 0
+    for values, row in zip(log_p, x, strict=True):
+        n = min(length_of(row) + 1, len(row))
+        nats, symbols = nats - values[:n].sum(), symbols + n
+    return nats / symbols
+
+
+def by_product(log_p, x):
+    going_on = torch.cumprod((x != 0).long(), 1)
+    mine = torch.cat([torch.ones_like(going_on[:, :1]), going_on[:, :-1]], 1).bool()
+    return -log_p[mine].mean()
+
+
+RIGHT["16.12"] = [row_by_row, by_product]
+WRONG["16.12"] = [
+    (lambda log_p, x: -(log_p * prose_mask(x)).mean(), "still divided by all places"),
+    (lambda log_p, x: -(log_p * (x != 0)).sum() / (x != 0).sum(), "the end does not count yet"),
+    (lambda log_p, x: -log_p.mean(), "padding is counted too"),
+    (
+        lambda log_p, x: -((log_p * prose_mask(x)).sum(1) / prose_mask(x).sum(1)).mean(),
+        "a character of a short name counts for more",
+    ),
+    (lambda log_p, x: -(log_p * prose_mask(x)).sum(1).mean(), "nats per text"),
+    (lambda log_p, x: (log_p * prose_mask(x)).sum() / prose_mask(x).sum(), "the sign is missing"),
+    (lambda log_p, x: row_by_row(log_p, x) / math.log(2), "in bits"),
+    (lambda log_p, x: row_by_row(log_p, x) + 0.1, "nats per character should be"),
+]
+
+
+# 16.13, prose: what the numbers of a VAE say -------------------------------------------------------------
+
+VERDICTS = {
+    "A": "heard, at a price",
+    "B": "collapsed",
+    "C": "better than without a code",
+    "D": "paid for nothing",
+}
+
+RIGHT["16.13"] = [VERDICTS, list(VERDICTS.values())]
+WRONG["16.13"] = [
+    (VERDICTS | {"A": "better than without a code"}, "11.2 + 4.1 is 15.3"),
+    (VERDICTS | {"B": "paid for nothing"}, "q is the prior"),
+    (VERDICTS | {"C": "heard, at a price"}, "9.8 + 4.2 is 14.0"),
+    (VERDICTS | {"D": "heard, at a price"}, "is not read"),
+    (VERDICTS | {"D": "heard, at a price", "C": "collapsed"}, "(2 of four are not right yet.)"),
+    (VERDICTS | {"A": "fine"}, "none of the names"),
+    ({"A": "collapsed"}, "is missing"),
+]
+
+
 # 16.15, tables: the log-likelihood of a row with missing cells -------------------------------------------
 
 
