@@ -1,4 +1,4 @@
-"""Data: images, speech and where they come from, batches on the device, 2-D distributions of known density.
+"""Data: images, speech, music and where they come from, batches on the device, 2-D distributions.
 
 Two environment variables decide where files come from: ``GM_DATA`` names the folder that is looked into
 first, and with ``GM_OFFLINE=1`` nothing is ever downloaded.
@@ -6,6 +6,7 @@ first, and with ``GM_OFFLINE=1`` nothing is ever downloaded.
 
 from gm_lib.data.batches import Batch, Batches, binarize, check_images, dequantize
 from gm_lib.data.images import ImageData, Split, images
+from gm_lib.data.music import MusicData, Pieces, chorales, notes_of, piano_roll
 from gm_lib.data.sources import DownloadError
 from gm_lib.data.speech import Recordings, SpeechData, spoken_digits
 from gm_lib.data.stacks import Stacks, stacked
@@ -17,14 +18,19 @@ __all__ = [
     "Batches",
     "DownloadError",
     "ImageData",
+    "MusicData",
+    "Pieces",
     "Recordings",
     "SpeechData",
     "Split",
     "Stacks",
     "binarize",
     "check_images",
+    "chorales",
     "dequantize",
     "images",
+    "notes_of",
+    "piano_roll",
     "spoken_digits",
     "stacked",
     "toy",

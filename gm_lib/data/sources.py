@@ -275,7 +275,8 @@ def _download(data_set: DataSet, folder: Path) -> None:
             return
         folder.mkdir(exist_ok=True)
         for file in _missing(folder, data_set):
-            _download_file(f"{file.name}.gz", file.packed, data_set, folder)
+            packed = f"{file.name}.gz", file.packed
+            _download_file(*(packed if file.packed else (file.name, file.checksum)), data_set, folder)
     except DownloadError:
         raise
     except ValueError as error:

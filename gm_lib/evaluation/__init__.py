@@ -30,6 +30,7 @@ from gm_lib.evaluation.likelihood import (
     log_likelihood,
     negative_elbo,
 )
+from gm_lib.evaluation.music import ChordBigram, MusicReport, musical_statistics, pitch_classes, ratio
 from gm_lib.evaluation.noise import NoisyDecoder
 from gm_lib.evaluation.sharpness import gradient_energy
 from gm_lib.evaluation.training_value import TrainingReport, train_on_samples
@@ -39,6 +40,7 @@ __all__ = [
     "CONFIDENT",
     "COVERED",
     "ActiveUnits",
+    "ChordBigram",
     "CopyReport",
     "DensityCoverage",
     "DigitReport",
@@ -47,6 +49,7 @@ __all__ = [
     "Judgement",
     "LikelihoodEstimate",
     "ModeReport",
+    "MusicReport",
     "NoisyDecoder",
     "PrecisionRecall",
     "RateSplit",
@@ -68,8 +71,11 @@ __all__ = [
     "kernel_distance",
     "log_likelihood",
     "mode_coverage",
+    "musical_statistics",
     "negative_elbo",
+    "pitch_classes",
     "precision_recall",
+    "ratio",
     "split_rate",
     "stacked_mode_coverage",
     "train_on_samples",

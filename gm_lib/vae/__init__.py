@@ -24,11 +24,13 @@ from gm_lib.vae.likelihoods import (
     PixelGaussian,
     likelihood,
 )
+from gm_lib.vae.masked import MaskedBernoulli
 from gm_lib.vae.model import VAE, ElboTerms, digit_vae
 from gm_lib.vae.networks import Decoder, GaussianEncoder
 from gm_lib.vae.priors import MixturePrior, StandardNormal, VampPrior
 from gm_lib.vae.quantizers import FiniteScalarQuantizer, Quantized, VectorQuantizer, perplexity, used
 from gm_lib.vae.refine import refine
+from gm_lib.vae.sequence import SequenceVAE, music_vae
 from gm_lib.vae.vector_quantized import VQVAE, digit_vqvae
 
 __all__ = [
@@ -52,9 +54,11 @@ __all__ = [
     "HierarchicalVAE",
     "Inferred",
     "Likelihood",
+    "MaskedBernoulli",
     "MixturePrior",
     "PixelGaussian",
     "Quantized",
+    "SequenceVAE",
     "StandardNormal",
     "VampPrior",
     "VectorQuantizer",
@@ -69,6 +73,7 @@ __all__ = [
     "iwae_bound",
     "likelihood",
     "log_importance_weights",
+    "music_vae",
     "perplexity",
     "refine",
     "used",
