@@ -299,9 +299,7 @@ def _variable_length(ticks: int) -> bytes:
 
 def _checked_roll(x: Tensor) -> Tensor:
     if x.ndim != 2 or x.shape[1] != KEYS or not len(x):
-        raise ValueError(
-            f"a piano roll has the shape (steps, {KEYS}), not {tuple(x.shape)}: play one alone."
-        )
+        raise ValueError(f"a piano roll has the shape (steps, {KEYS}), not {tuple(x.shape)}: play one alone.")
     if not bool(((x == 0) | (x == 1)).all()):
         raise ValueError("a piano roll holds 1 where a key sounds and else 0, this one other values.")
     return x.detach().cpu()
