@@ -20,6 +20,7 @@ MODELS = {
     "vae": "gm_lib.vae:digit_vae",
     "gan": "gm_lib.gan:digit_gan",
     "hierarchical_vae": "gm_lib.vae:digit_hierarchical_vae",
+    "music_vae": "gm_lib.vae:music_vae",
 }
 NUM_CLASSES = 10
 # Settings of digit_vae and digit_gan that older runs lack: they were trained with the defaults.

@@ -101,14 +101,17 @@ def musical_statistics(pieces: Sequence[Tensor]) -> MusicReport:
     """Return what a musician would count, in two pieces or more. See :class:`MusicReport`.
 
     A piano roll knows no voices; of a step with four notes the lowest is called the bass, and so on. So
-    voices cannot cross, and what is left of crossing is overlap.
+    voices cannot cross, and what is left of crossing is overlap. Where there was nothing to count, as in
+    pieces without a move from four notes to four others, a share is NaN.
 
-    Raises ``ValueError`` for fewer pieces, and where there is no move from four notes to four others.
+    Raises ``ValueError`` for fewer pieces.
     """
     counts = torch.tensor([_counted(roll) for roll in pieces], dtype=torch.float64).reshape(-1, 7)
     parallels, overlaps, moves, span, sounding, repeats, steps = counts.T
+    pairs = (parallels, moves), (overlaps, moves), (span, sounding), (repeats, steps)
+    nothing = Estimate(math.nan, math.nan, len(counts))
     return MusicReport(
-        ratio(parallels, moves), ratio(overlaps, moves), ratio(span, sounding), ratio(repeats, steps)
+        *(nothing if len(counts) > 1 and not count.any() else ratio(total, count) for total, count in pairs)
     )
 
 

@@ -89,6 +89,10 @@ def test_span_and_repetition_are_counted_over_their_own_steps():
     assert found.repeats.mean == pytest.approx(1 / 5)
 
 
-def test_without_a_move_of_four_voices_there_is_nothing_to_count():
-    with pytest.raises(ValueError, match="something counted"):
-        musical_statistics(both((60,), (62,)))
+def test_where_nothing_can_be_counted_there_is_no_share():
+    found = musical_statistics(both((60,), (62,)))
+    assert math.isnan(found.parallels.mean)
+    assert math.isnan(found.overlaps.mean)
+    assert found.repeats.mean == 0
+    with pytest.raises(ValueError, match="two pieces or more"):
+        musical_statistics([piano_roll([C, G])])
