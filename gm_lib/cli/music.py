@@ -203,9 +203,7 @@ def evaluate_music(
     lines = [f"{name:<{width}}  {value}" for name, value in found.items()]
     values = {
         # What could not be counted is null: JSON has no NaN.
-        name: {"mean": value.mean, "standard_error": value.standard_error}
-        if value.mean == value.mean
-        else None
+        name: None if math.isnan(value.mean) else dataclasses.asdict(value)
         for name, value in found.items()
     }
     return "\n".join(lines), values
