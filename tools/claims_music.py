@@ -24,9 +24,9 @@ UNIT = "nats per time step"
 @claim(
     title="Models of chorales",
     claim=(
-        "A VAE unrolled in time bounds the test pieces' -log p by at most 6.2 nats per time step when the keys "
-        "of a step are autoregressive, and by at most 7.3 when they are independent given code and past. All "
-        "steps are counted, the first included. When to stop was chosen on the validation pieces."
+        "A VAE unrolled in time bounds the test pieces' -log p by at most 6.2 nats per time step when the "
+        "keys of a step are autoregressive, and by at most 7.3 when they are independent given code and "
+        "past. All steps are counted, the first included. When to stop was chosen on the validation pieces."
     ),
     data="The JSB chorales by quarter notes: 229 pieces for training, 76 for validation, 77 test pieces",
     autoregressive=Asked(f"autoregressive keys, k = {DRAWS}", UNIT, gate=at_most(6.2), aim=at_most(5.7)),
