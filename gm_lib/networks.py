@@ -98,6 +98,19 @@ def check_labels(y: Tensor | None, num_classes: int, n: int | None = None) -> No
         raise ValueError(f"labels must lie in 0 … {num_classes - 1}, got {int(y.min())} … {int(y.max())}.")
 
 
+def check_lengths(lengths: Tensor | None, n: int, steps: int | None = None) -> Tensor:
+    """Return the ``lengths``, once they are known to be n whole numbers from 1 to ``steps``.
+
+    Raises ``ValueError`` where they are not, ``TypeError`` for what is no tensor.
+    """
+    if lengths is None:
+        raise ValueError("sequences need their lengths in place of labels: int64, one for each.")
+    check_labels(lengths, 2**31 if steps is None else steps + 1, n)
+    if n and int(lengths.min()) < 1:
+        raise ValueError("a sequence has the length 0: it has at least one step. Leave it out.")
+    return lengths
+
+
 def labels_of(y: Any, n: int, num_classes: int, device: torch.device) -> Tensor | None:
     """Return the labels of ``n`` examples to be drawn, a tensor, array or list, on ``device``: (n,).
 

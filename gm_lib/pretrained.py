@@ -19,8 +19,9 @@ from gm_lib.gan import digit_gan as untrained_gan
 from gm_lib.gan.text import TextGenerator
 from gm_lib.system.choose import choose
 from gm_lib.training import load_weights
-from gm_lib.vae import VAE, CharacterModel, TextVAE
+from gm_lib.vae import VAE, CharacterModel, SequenceVAE, TextVAE
 from gm_lib.vae import digit_vae as untrained_vae
+from gm_lib.vae import music_vae as untrained_music_vae
 
 WEIGHTS = Path(__file__).with_name("weights")
 Model = TypeVar("Model", bound=nn.Module)
@@ -72,6 +73,17 @@ def speech_wave_gan() -> WaveGenerator:
     """
     with torch.device("cpu"):
         return _load("speech_wave_gan", WaveGenerator(**_players("speech_wave_gan")))
+
+
+def music_vae() -> SequenceVAE:
+    """Return a model of chorales in C, whose keys are autoregressive given a code for each quarter note.
+
+    ``sample(n, lengths)`` makes piano rolls (n, steps, 88). Its card, ``music_vae``, has its nats per time
+    step. On the CPU, in evaluation mode, without gradients for its weights. Raises what
+    :func:`digit_classifier` raises.
+    """
+    with torch.device("cpu"):
+        return _load("music_vae", untrained_music_vae(**card("music_vae")["config"]))
 
 
 def names_model() -> CharacterModel:

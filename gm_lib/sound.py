@@ -1,4 +1,4 @@
-"""Sound as pictures: log-mel spectrograms, the way back to a waveform, and WAV files.
+"""Sound as pictures: log-mel spectrograms, the way back to a waveform, WAV files; notes as sound and MIDI.
 
 A waveform holds ``RATE`` = 8,000 numbers a second, in [-1, 1]. ``torch.stft`` cuts it into overlapping frames
 and tells which frequencies are in each; 64 triangles, evenly spaced on the mel scale, gather their power, and
@@ -25,6 +25,10 @@ BANDS, FRAMES = 64, 48
 WINDOW, HOP = 512, 128  # samples in a frame, and from one frame to the next: 64 and 16 ms
 SAMPLES = (FRAMES - 1) * HOP  # the waveform of one picture: frames are centred on its samples 0, 128, …, 6016
 RANGE = 60.0  # decibels from the loudest cell of a picture, 1, to the darkest, 0
+KEYS, LOWEST = 88, 21  # of a piano, and the MIDI number of its lowest key, 27.5 Hz
+STEP = 0.4  # seconds of one step of a piano roll, 150 quarter notes a minute
+HARMONICS = 6  # of a note that is played, the k-th with amplitude 1 / k
+TICKS = 480  # of a MIDI file's clock in a quarter note
 AT_ONCE = 100  # waveforms, whose spectra of many more would not stay near the processor
 
 
@@ -232,6 +236,79 @@ def wav_content(waveform: Tensor, rate: int = RATE) -> bytes:
         writer.setframerate(whole_number("rate", rate, 1))
         writer.writeframes(levels.numpy().astype("<i2").tobytes())
     return content.getvalue()
+
+
+def play_notes(x: Tensor, *, seconds: float = STEP) -> Tensor:
+    """Return the sound of a piano roll (steps, 88), each step of so many ``seconds``: (samples,), peak 1.
+
+    Key k has the pitch 27.5 Hz · 2^(k / 12). A key that sounds in consecutive steps is one note, held; it is
+    a sum of harmonics below half the rate that dies away, by 1 / e in 0.8 s. Silence stays silence.
+
+    Raises ``ValueError`` for another shape, values but 0 and 1, and seconds that are not above 0.
+    """
+    roll = _checked_roll(x)
+    samples = _checked_step(seconds)
+    sound = torch.zeros(len(roll) * samples, dtype=torch.float64)
+    for key, start, end in _notes(roll):
+        t = torch.arange((end - start) * samples, dtype=torch.float64) / RATE
+        f = 27.5 * 2 ** (key / 12)
+        k = torch.arange(1, HARMONICS + 1)[:, None]
+        waves = (torch.sin(2 * math.pi * f * k * t) / k * (k * f < RATE / 2)).sum(0)
+        edges = (torch.minimum(t, t.flip(0)) / 0.01).clamp(max=1)  # 10 ms in and out, or it clicks
+        sound[start * samples : end * samples] += waves * (-t / 0.8).exp() * edges
+    return (sound / sound.abs().max().clamp(min=1e-12)).float()
+
+
+def midi_content(x: Tensor, *, seconds: float = STEP) -> bytes:
+    """Return the standard MIDI file of a piano roll (steps, 88): one track, a quarter note for each step.
+
+    A key that sounds in consecutive steps is one note, held. Raises what :func:`play_notes` raises.
+    """
+    roll = _checked_roll(x)
+    _checked_step(seconds)
+    events = [(0, b"\xff\x51\x03" + round(1e6 * seconds).to_bytes(3, "big"))]  # microseconds a quarter
+    for key, start, end in _notes(roll):
+        events += [(start, bytes([0x90, LOWEST + key, 80])), (end, bytes([0x80, LOWEST + key, 0]))]
+    events.sort(key=lambda event: event[0])  # a key never ends and begins at one moment: that is a held note
+    events.append((len(roll), b"\xff\x2f\x00"))
+    track, now = b"", 0
+    for step, event in events:
+        track += _variable_length(TICKS * (step - now)) + event
+        now = step
+    head = b"MThd" + b"".join(n.to_bytes(size, "big") for n, size in ((6, 4), (0, 2), (1, 2), (TICKS, 2)))
+    return head + b"MTrk" + len(track).to_bytes(4, "big") + track
+
+
+def _notes(roll: Tensor) -> list[tuple[int, int, int]]:
+    """Return each note as its key, first step, and the step after its last; in the order of their starts."""
+    around = F.pad(roll.int(), (0, 0, 1, 1))
+    change = (around[1:] - around[:-1]).T  # (88, steps + 1): 1 where a note begins, -1 where it has ended
+    starts, ends = (change == 1).nonzero().tolist(), (change == -1).nonzero().tolist()
+    found = [(key, start, end) for (key, start), (_, end) in zip(starts, ends, strict=True)]
+    return sorted(found, key=lambda note: note[1])
+
+
+def _variable_length(ticks: int) -> bytes:
+    """Write a number as MIDI files do, seven bits a byte, with the top bit set in all but the last."""
+    digits = [ticks & 0x7F]
+    while ticks := ticks >> 7:
+        digits.append(0x80 | ticks & 0x7F)
+    return bytes(digits[::-1])
+
+
+def _checked_roll(x: Tensor) -> Tensor:
+    if x.ndim != 2 or x.shape[1] != KEYS or not len(x):
+        raise ValueError(f"a piano roll has the shape (steps, {KEYS}), not {tuple(x.shape)}: play one alone.")
+    if not bool(((x == 0) | (x == 1)).all()):
+        raise ValueError("a piano roll holds 1 where a key sounds and else 0, this one other values.")
+    return x.detach().cpu()
+
+
+def _checked_step(seconds: float) -> int:
+    """Return how many samples one step has."""
+    if not 1 / RATE <= seconds < 16:  # a tempo has three bytes in a MIDI file
+        raise ValueError(f"seconds, the length of a step, must be above 0 and below 16, not {seconds}.")
+    return round(seconds * RATE)
 
 
 def _window(like: Tensor) -> Tensor:

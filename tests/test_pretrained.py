@@ -11,7 +11,8 @@ from torch import nn
 
 from gm_lib import pretrained
 from gm_lib.classifier import DigitClassifier, read_digits
-from gm_lib.data import Split, binarize, images
+from gm_lib.data import Split, binarize, chorales, images
+from gm_lib.data.music import find_music
 from gm_lib.data.shapes import entropy
 from gm_lib.evaluation import (
     WittenBell,
@@ -20,6 +21,7 @@ from gm_lib.evaluation import (
     log_likelihood,
     nats_per_character,
     negative_elbo,
+    ratio,
 )
 from gm_lib.runtime import forked_rng
 from gm_lib.sound import log_mel, to_sound
@@ -309,6 +311,36 @@ def test_a_model_of_speech_is_read_as_often_as_its_card_says_and_bears_the_licen
 def test_the_models_of_speech_take_less_than_a_megabyte_together():
     sizes = [(pretrained.WEIGHTS / f"{name}.safetensors").stat().st_size for name in SPEAKING]
     assert sum(sizes) < 1_000_000
+
+
+# --- music
+
+
+@pytest.fixture(scope="module")
+def chorales_here():
+    if not find_music():
+        pytest.skip("the chorales are not on this machine")
+    return chorales(fallback=False)
+
+
+def test_the_model_of_chorales_bounds_what_its_card_says_and_passes_the_gate(chorales_here):
+    model, said = pretrained.music_vae(), pretrained.card("music_vae")["nats_per_step"]
+    assert said["test"]["k=10"]["mean"] < 6.2
+    x, lengths = chorales_here.valid.x, chorales_here.valid.lengths
+    found = ratio(-log_likelihood(model, x, lengths, k=1).bound, lengths)
+    # Another draw of the codes hardly matters: the KL says that they tell next to nothing.
+    assert found.mean == pytest.approx(said["valid"]["k=1"]["mean"], abs=0.05)
+    assert not any(p.requires_grad for p in model.parameters())
+
+
+def test_the_model_of_chorales_sings_with_four_voices():
+    x = pretrained.music_vae().sample(20, torch.full((20,), 20), generator=torch.Generator().manual_seed(0))
+    assert x.shape == (20, 20, 88)
+    assert (x.sum(-1) == 4).float().mean() > 0.75  # of real steps nine of ten have four notes
+
+
+def test_the_weights_of_the_model_of_chorales_are_small():
+    assert (pretrained.WEIGHTS / "music_vae.safetensors").stat().st_size <= 800_000
 
 
 # --- models of text

@@ -1,6 +1,7 @@
 """The spectrogram and the ways back, against closed forms, SciPy and a mel filter bank built another way."""
 
 import math
+import struct
 import wave
 
 import numpy as np
@@ -13,7 +14,20 @@ from IPython.display import Audio
 
 from gm_lib import sound
 from gm_lib.data.speech import synthesized_digits
-from gm_lib.sound import BANDS, FRAMES, HOP, RATE, SAMPLES, WINDOW, log_mel, read_wav, save_wav, to_sound
+from gm_lib.sound import (
+    BANDS,
+    FRAMES,
+    HOP,
+    RATE,
+    SAMPLES,
+    WINDOW,
+    log_mel,
+    midi_content,
+    play_notes,
+    read_wav,
+    save_wav,
+    to_sound,
+)
 from gm_lib.system import files
 
 
@@ -348,3 +362,82 @@ def test_a_sound_whose_writing_fails_leaves_the_file_that_was_there(tmp_path, mo
         save_wav(path, -x)
     assert path.read_bytes() == before
     assert [left.name for left in tmp_path.iterdir()] == ["x.wav"]
+
+
+# --- notes
+
+
+def roll_of(*steps):
+    x = torch.zeros(len(steps), 88)
+    for row, keys in zip(x, steps, strict=True):
+        row[list(keys)] = 1
+    return x
+
+
+def midi_events(content):
+    """Return (tick, bytes) of a file's only track, read by the standard's rules, and the file's division."""
+    assert content[:4] == b"MThd"
+    form, tracks, division = struct.unpack(">HHH", content[8:14])
+    assert (form, tracks, content[14:18]) == (0, 1, b"MTrk")
+    (size,) = struct.unpack(">I", content[18:22])
+    track, at, now, events = content[22:], 0, 0, []
+    assert len(track) == size
+    while at < size:
+        delta = 0
+        while True:
+            delta = delta << 7 | track[at] & 0x7F
+            at += 1
+            if not track[at - 1] & 0x80:
+                break
+        now += delta
+        length = 3 if track[at] != 0xFF else 3 + track[at + 2]
+        events.append((now, track[at : at + length]))
+        at += length
+    return events, division
+
+
+def test_the_a_above_middle_c_sounds_at_440_hz():
+    sound = play_notes(roll_of([48]), seconds=1.0)
+    assert sound.shape == (RATE,)
+    assert torch.fft.rfft(sound).abs().argmax().item() == 440
+    assert sound.abs().max().item() == pytest.approx(1)
+
+
+def test_a_key_in_consecutive_steps_is_one_note_and_silence_is_silent():
+    held = play_notes(roll_of([48], [48], [], [48]), seconds=0.1)
+    assert held.reshape(4, 800)[0, -80:].abs().max() > 0.1  # no gap between the first two
+    assert not bool(held.reshape(4, 800)[2].any())
+    assert not bool(play_notes(roll_of([], [])).any())
+
+
+def test_a_midi_file_tells_the_notes():
+    events, division = midi_events(midi_content(roll_of([39, 43], [39], [], [39]), seconds=0.5))
+    assert events[0] == (0, b"\xff\x51\x03" + (500_000).to_bytes(3, "big"))
+    assert events[-1] == (4 * division, b"\xff\x2f\x00")
+    notes = [(tick / division, event[0] >> 4, event[1]) for tick, event in events[1:-1]]
+    on, off = 9, 8
+    assert sorted(notes) == sorted(
+        [(0, on, 60), (0, on, 64), (1, off, 64), (2, off, 60), (3, on, 60), (4, off, 60)]
+    )
+    assert [tick for tick, _ in events] == sorted(tick for tick, _ in events)
+
+
+def test_a_long_rest_takes_more_bytes_of_time():
+    events, division = midi_events(midi_content(roll_of(*[[]] * 40, [5])))
+    assert events[1] == (40 * division, bytes([0x90, 26, 80]))
+
+
+@pytest.mark.parametrize(
+    ("x", "seconds", "said"),
+    [
+        (torch.zeros(2, 3, 88), 0.4, "one alone"),
+        (torch.zeros(0, 88), 0.4, "one alone"),
+        (torch.full((2, 88), 0.5), 0.4, "other values"),
+        (torch.zeros(2, 88), 0.0, "above 0"),
+        (torch.zeros(2, 88), 20.0, "below 16"),
+    ],
+)
+def test_what_cannot_be_played_is_refused(x, seconds, said):
+    for made in (play_notes, midi_content):
+        with pytest.raises(ValueError, match=said):
+            made(x, seconds=seconds)

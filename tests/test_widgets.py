@@ -20,8 +20,8 @@ from nbclient import NotebookClient
 from PIL import Image
 
 from gm_lib import widgets
-from gm_lib.sound import read_wav
-from gm_lib.widgets import players, quiz, slide
+from gm_lib.sound import RATE, midi_content, read_wav
+from gm_lib.widgets import music_players, players, quiz, slide
 
 
 @pytest.fixture(autouse=True)
@@ -324,3 +324,26 @@ def test_silence_is_played_and_what_is_no_row_of_sounds_is_refused():
 
 def test_twenty_four_players_are_less_than_a_megabyte():
     assert len(players(tones(24), [str(i) for i in range(24)])._repr_html_()) < 700_000
+
+
+def test_music_has_its_piano_roll_its_sound_and_its_midi_file():
+    roll = torch.zeros(4, 88)
+    roll[0, 39] = roll[3, 51] = 1
+    made = music_players([roll, roll[:2]], ["a <piece>", "half"])
+    page = Tags(made._repr_html_())
+    assert [image["alt"] for image in page.of("img")] == [
+        "Piano roll of the sound: a <piece>",
+        "Piano roll of the sound: half",
+    ]
+    picture = Image.open(io.BytesIO(base64.b64decode(page.of("img")[0]["src"].split(",")[1]))).convert("L")
+    dark = np.argwhere(np.asarray(picture) < 128)
+    assert picture.size == (4, 64)
+    assert dark.tolist() == [[27, 3], [39, 0]]  # the higher note further up, and later
+    assert page.of("a")[0]["download"] == "a <piece>.mid"
+    assert base64.b64decode(page.of("a")[1]["href"].split(",")[1]) == midi_content(roll[:2])
+    sound = read_wav(base64.b64decode(page.of("audio")[0]["src"].split(",")[1]))
+    assert len(sound) == 4 * 0.4 * RATE
+    with pytest.raises(ValueError, match="2 and 1 names"):
+        music_players([roll, roll], ["one"])
+    with pytest.raises(ValueError, match="needs a name"):
+        music_players([roll], [" "])

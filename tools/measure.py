@@ -39,6 +39,7 @@ import claims_collapse  # noqa: F401
 import claims_gan  # noqa: F401
 import claims_images  # noqa: F401
 import claims_judging  # noqa: F401
+import claims_music  # noqa: F401
 import claims_prose  # noqa: F401
 import claims_published  # noqa: F401
 import claims_speech  # noqa: F401

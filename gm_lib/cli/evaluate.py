@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from gm_lib.cli import music
 from gm_lib.cli.options import POSITIVE, Finite, OneOf, Place, device_option, run_argument, seed_option
 from gm_lib.cli.runs import folder_of, learned_from, load
 from gm_lib.cli.sets import SPEECH, WAVE, as_pictures, judge_of, load_sets
@@ -61,9 +62,10 @@ def evaluate(
     model of stacked digits is judged by how many of their thousand modes it reaches, and how evenly. A
     model with a likelihood (VAE) is also asked how likely it finds other images: -ELBO and the tighter bound
     from k importance-weighted draws [Burda et al. 2016]; --ais adds a bound by annealing, for a GAN too
-    [Wu et al. 2017]. A model of text is asked for its nats per character, beside those of counting, and how
-    many of its samples are known. The table says which numbers a model cannot have, and why. Choose between
-    models by --split valid, and look at --split test once, at the end.
+    [Wu et al. 2017]. Of a model of music the bounds are per time step, and as many samples as there are
+    pieces are judged by their chords and voices. A model of text is asked for its nats per character, beside
+    those of counting, and how many of its samples are known. The table says which numbers a model cannot
+    have, and why. Choose between models by --split valid, and look at --split test once, at the end.
 
     \b
     Examples:
@@ -75,6 +77,10 @@ def evaluate(
     from gm_lib.system.files import check_writable, replace_file
 
     model, config, step = load(run, device)
+    if config["model"] == music.MODEL:
+        place = out or folder_of(run) / "evaluation.json"
+        music.evaluate_run(model, config, step, run, place, split=split, k=k, limit=limit, seed=seed)
+        return
     if config["model"] in MODELS:
         out = out or folder_of(run) / "evaluation.json"
         check_writable(out)

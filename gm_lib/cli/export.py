@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from gm_lib.cli import music
 from gm_lib.cli.options import Place, run_argument, seed_option
 from gm_lib.cli.runs import load, need
 from gm_lib.cli.sets import pictures
@@ -41,6 +42,8 @@ def export(run: Path, out: Path, seed: int) -> None:
     if kind == ".onnx":
         need("onnx", "onnxscript")
     model, config, _ = load(run, "cpu")
+    if config["model"] == music.MODEL:
+        raise click.UsageError(f"the model in {run} makes music step by step: python -m gm_lib sample {run}.")
     if config["model"] in MODELS:
         raise click.UsageError(f"the model in {run} makes texts, symbol by symbol: sample writes them.")
     check_writable(out)

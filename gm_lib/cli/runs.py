@@ -20,6 +20,7 @@ MODELS = {
     "vae": "gm_lib.vae:digit_vae",
     "gan": "gm_lib.gan:digit_gan",
     "hierarchical_vae": "gm_lib.vae:digit_hierarchical_vae",
+    "music_vae": "gm_lib.vae:music_vae",
     "character_model": "gm_lib.vae:CharacterModel",
     "text_vae": "gm_lib.vae:TextVAE",
 }

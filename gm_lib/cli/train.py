@@ -1,4 +1,4 @@
-"""The commands ``train vae`` and ``train gan``; ``train text`` is in ``gm_lib.cli.text``."""
+"""The commands ``train vae``, ``train gan`` and ``train music``; ``train text`` is in ``gm_lib.cli.text``."""
 
 import contextlib
 import inspect
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gm_lib.cli import music
 from gm_lib.cli.options import POSITIVE, PRECISIONS, Finite, OneOf, Place, device_option, seed_option
 from gm_lib.cli.runs import NUM_CLASSES, as_trained_on, builder, draw, learned_from, need
 from gm_lib.cli.sets import COLOUR, SETS, SPEECH, WAVE, load_sets, pictures, save_sounds
@@ -48,8 +49,8 @@ def training_options(
         click.option(
             "--data",
             type=OneOf("data set", data),
-            default="mnist",
-            help="The images, or sounds, to learn from.",
+            default=data[0],
+            help="What to learn from.",
         ),
         click.option(
             "--final", is_flag=True, help="Learn from the validation split too: nothing is left to choose."
@@ -330,6 +331,36 @@ def train_gan(*, data: str, seed: int, steps: int | None, **options: Any) -> Non
         real, fake = (history.final(name) for name in ("score_real", "score_fake"))
         said = f"D scores real examples {real:.2f} and generated ones {fake:.2f}"
     _say_what_came_out(options["out"], said, history)
+
+
+def _give_model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(music.model_options):
+        command = option(command)
+    return command
+
+
+@train.command("music")
+@_give_model_options
+@average_option("weights, which are evaluated and saved, follow", 0.995)
+@training_options(
+    steps="1500, on a GPU 3000", batch_size=16, learning_rate=2e-3, out="runs/music", data=music.MUSIC
+)
+def train_music(**options: Any) -> None:
+    """Train a variational autoencoder of sequences on pieces of music.
+
+    The pieces are chorales in C, one chord for each quarter note, as piano rolls: 88 keys, on or off. Each
+    step has a code; networks with a memory of the past give it a prior and, with one that reads the future, a
+    posterior. samples.mid and samples.wav hold pieces that the model made. Without the chorales and without a
+    network, synthesized pieces of known entropy take their place, and a line says so.
+
+    \b
+    Examples:
+      python -m gm_lib train music
+      python -m gm_lib train music --output independent --dropout 0.2 --out runs/keys
+      python -m gm_lib train music --data synthesized --steps 300 --out runs/chords
+    """
+    _one_process_speaks()
+    music.train_music(**options)
 
 
 def _train(

@@ -1,4 +1,4 @@
-"""Data: images, speech, tables and where they come from, batches on the device, distributions known exactly.
+"""Data: images, speech, music, text, tables and where they come from, batches, distributions known exactly.
 
 Two environment variables decide where files come from: ``GM_DATA`` names the folder that is looked into
 first, and with ``GM_OFFLINE=1`` nothing is ever downloaded.
@@ -6,6 +6,7 @@ first, and with ``GM_OFFLINE=1`` nothing is ever downloaded.
 
 from gm_lib.data.batches import Batch, Batches, binarize, check_images, dequantize
 from gm_lib.data.images import ImageData, Split, images
+from gm_lib.data.music import MusicData, Pieces, chorales, notes_of, piano_roll
 from gm_lib.data.prose import Alphabet, ProseData, names, shakespeare
 from gm_lib.data.rows import Column, Rows
 from gm_lib.data.sources import DownloadError
@@ -23,6 +24,8 @@ __all__ = [
     "Column",
     "DownloadError",
     "ImageData",
+    "MusicData",
+    "Pieces",
     "ProseData",
     "Recordings",
     "Rows",
@@ -32,9 +35,12 @@ __all__ = [
     "TableData",
     "binarize",
     "check_images",
+    "chorales",
     "dequantize",
     "images",
     "names",
+    "notes_of",
+    "piano_roll",
     "shakespeare",
     "split_table",
     "spoken_digits",

@@ -157,6 +157,21 @@ SETS = {
         archived_in="free-spoken-digit-dataset-1.0.10/recordings",
         checksum="sha256:785339f71d0b6135255dedb18ad7d4ffd064c47f58940c1489407a0e278b5322",
     ),
+    "jsb": DataSet(
+        name="the JSB chorales",
+        folder="jsb",
+        files=(
+            DataFile(
+                "jsb-chorales-quarter.json",
+                407_200,
+                "sha256:2db9329f1881a1d3f49703ec556bf1d6f84b4f6c1d702c156536e93cf31e1c91",
+                plain="jsb-chorales-quarter.json",
+            ),
+        ),
+        mirrors=(
+            "https://raw.githubusercontent.com/czhuang/JSB-Chorales-dataset/9a7f733ddb4ed91f48da64ac7f0f621c34aadd4d/",
+        ),
+    ),
     # Both texts at a commit of their repositories; the checksums were computed from the files there.
     "names": DataSet(
         name="the list of names",

@@ -275,10 +275,10 @@ def _download(data_set: DataSet, folder: Path) -> None:
             return
         folder.mkdir(exist_ok=True)
         for file in _missing(folder, data_set):
-            if file.plain:
-                _download_file(file.name, file.checksum, data_set, folder, remote=file.plain)
-            else:
+            if file.packed:
                 _download_file(f"{file.name}.gz", file.packed, data_set, folder)
+            else:
+                _download_file(file.name, file.checksum, data_set, folder, remote=file.plain)
     except DownloadError:
         raise
     except ValueError as error:

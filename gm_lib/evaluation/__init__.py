@@ -31,6 +31,7 @@ from gm_lib.evaluation.likelihood import (
     log_likelihood,
     negative_elbo,
 )
+from gm_lib.evaluation.music import ChordBigram, MusicReport, musical_statistics, pitch_classes, ratio
 from gm_lib.evaluation.ngrams import WittenBell, longest_known, nats_per_character, share_known
 from gm_lib.evaluation.noise import NoisyDecoder
 from gm_lib.evaluation.sharpness import gradient_energy
@@ -41,6 +42,7 @@ __all__ = [
     "CONFIDENT",
     "COVERED",
     "ActiveUnits",
+    "ChordBigram",
     "CopyReport",
     "DensityCoverage",
     "DigitReport",
@@ -49,6 +51,7 @@ __all__ = [
     "Judgement",
     "LikelihoodEstimate",
     "ModeReport",
+    "MusicReport",
     "NoisyDecoder",
     "PrecisionRecall",
     "RateSplit",
@@ -72,9 +75,12 @@ __all__ = [
     "log_likelihood",
     "longest_known",
     "mode_coverage",
+    "musical_statistics",
     "nats_per_character",
     "negative_elbo",
+    "pitch_classes",
     "precision_recall",
+    "ratio",
     "share_known",
     "simple_fillings",
     "split_rate",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -672,6 +673,204 @@ def _speech_griffin_lim(answer: Any) -> str:
     return "Repeated, this is the method of Griffin and Lim (1984)."
 
 
+# 16.9, music: nats per time step
+
+
+def _music_nats(
+    log_p: Tensor, lengths: Tensor, *, first: int = 0, padded: bool = False, by_piece: bool = False
+) -> Tensor:
+    """Return nats per step, with the mistakes that are asked for; ``first`` is the first step counted."""
+    step = torch.arange(log_p.shape[1])
+    counted = (step >= first) & ((step < lengths[:, None]) | padded)
+    total, n = -log_p.where(counted, 0.0).sum(1), counted.sum(1)
+    return (total / n).mean() if by_piece else total.sum() / n.sum()
+
+
+def _music_cases() -> list[dict[str, Tensor]]:
+    """Return pieces of different lengths, with a first step that costs more and other numbers behind."""
+    cases = []
+    for lengths in ([9, 4, 2], [5], [3, 8, 8, 5]):
+        log_p = -8 - 3 * torch.rand(len(lengths), max(lengths))
+        log_p[:, 0] -= 6
+        of = torch.tensor(lengths)
+        behind = torch.arange(log_p.shape[1]) >= of[:, None]
+        cases.append({"log_p": log_p.where(~behind, 0.7 * log_p), "lengths": of})
+    return cases
+
+
+@exercise(
+    "16.9",
+    "Nats per time step",
+    hints=(
+        "Try it on two pieces, of 2 and of 100 steps. How much should each count? And on one of one step.",
+        "Step 0 is predicted, too, from nothing. A mean over pieces of means over steps gives a short piece "
+        "as much weight as a long one.",
+        "Sum over all steps of all pieces that are no padding, and divide once, by the sum of the lengths.",
+    ),
+)
+def _music_bugs(answer: Any) -> str:
+    first = "step 0 is still left out: it is predicted from nothing, and counts."
+    pieces = "each piece still counts alike. Sum over all pieces first, then divide once."
+    expect_function(
+        answer,
+        _music_nats,
+        _music_cases(),
+        mistakes={
+            f"one of two bugs is mended: {pieces}": lambda p, n: _music_nats(p, n, by_piece=True),
+            f"one of two bugs is mended: {first}": lambda p, n: _music_nats(p, n, first=1),
+            "all numbers behind the ends are counted: they are padding.": lambda p, n: _music_nats(
+                p, n, padded=True
+            ),
+            "step 0 is left out of the sum, and yet counted in the number of steps.": lambda p, n: (
+                _music_nats(p, n, first=1) * (n - 1).sum() / n.sum()
+            ),
+            "the sum of the steps is right, but it was divided by the number of pieces.": lambda p, n: (
+                _music_nats(p, n) * n.sum() / len(n)
+            ),
+            "the sum of the steps is right, but it was divided by n · steps, padding "
+            "included.": lambda p, n: _music_nats(p, n) * n.sum() / p.numel(),
+            "the sign: -log p is asked for.": lambda p, n: -_music_nats(p, n),
+        },
+        unchanged=lambda p, n: _music_nats(p, n, first=1, by_piece=True),
+        name="nats per step",
+    )
+    return "All steps count alike, the first included: now two tables can be compared."
+
+
+# 16.10, music: what independence costs
+
+_MUSIC_SHARE = 4 / 88
+_MUSIC_ENTROPY = -(_MUSIC_SHARE * math.log(_MUSIC_SHARE) + (1 - _MUSIC_SHARE) * math.log(1 - _MUSIC_SHARE))
+_MUSIC_PRICES = {
+    "coins": 88 * math.log(2),
+    "independent": 88 * _MUSIC_ENTROPY,
+    "best": math.log(math.comb(88, 4)),
+}
+_MUSIC_PRICE_MISTAKES = {
+    "coins": {
+        88.0: "that is in bits. A bit is ln 2 nats.",
+        math.log(2): "that is one key. There are 88.",
+        4 * math.log(2): "a key that is off has to be said, too: 88 coins.",
+    },
+    "independent": {
+        88 * _MUSIC_ENTROPY / math.log(2): "that is in bits. A bit is ln 2 nats.",
+        _MUSIC_ENTROPY: "that is one key. There are 88.",
+        -4 * math.log(_MUSIC_SHARE): "those are the four keys that sound. The others have to be said, too.",
+        -84 * math.log(1 - _MUSIC_SHARE): "those are the keys that are silent. Four sound, too.",
+    },
+    "best": {
+        math.log2(math.comb(88, 4)): "that is in bits. A bit is ln 2 nats.",
+        4 * math.log(88): "that has the four in an order, and lets two be one key. A set has no order.",
+        math.log(math.perm(88, 4)): "that has the four in an order, 4! of them. A set has none.",
+        math.log(math.comb(88, 4)) / 4: "that is one note. A step has four.",
+    },
+}
+
+
+@exercise(
+    "16.10",
+    "What independence costs",
+    hints=(
+        "The best model of all gives each set the same probability. How many sets are there?",
+        "Of independent keys the best has each key on as often as it is: 4 of 88. Its price is 88 times the "
+        "entropy of one such key.",
+        "math.comb(88, 4) counts sets. math.log is in nats.",
+    ),
+)
+def _music_prices(answer: Any) -> str:
+    keys = list(_MUSIC_PRICES)
+    if not isinstance(answer, Mapping) or set(answer) != set(keys):
+        listed = ", ".join(f'"{key}"' for key in keys)
+        raise Wrong(f"the answer is a dictionary with the keys {listed}.")
+    given = {key: number(answer[key], f'"{key}"') for key in keys}
+    for key, right in _MUSIC_PRICES.items():
+        if is_close(given[key], right, rtol=2.8e-3, atol=0.0):
+            continue
+        for mistaken, why in _MUSIC_PRICE_MISTAKES[key].items():
+            expect(not is_close(given[key], mistaken, rtol=2.8e-3, atol=0.0), f'"{key}": {why}')
+        raise Wrong(f'"{key}" is not {given[key]:.4g}.')
+    return "Independence costs 1.6 nats a step here, and more where the four notes must make a chord."
+
+
+# 16.11, music: parallel fifths
+
+
+def _music_fifths(
+    before: list[int],
+    now: list[int],
+    *,
+    octaves: bool = True,
+    moved: str = "both",
+    neighbours: bool = False,
+    interval: int = 7,
+    same: bool = False,
+) -> int:
+    """Return the pairs in parallel fifths, with the mistakes that are asked for."""
+    found = 0
+    for low in range(4):
+        for high in range(low + 1, 4):
+            was, now_is = before[high] - before[low], now[high] - now[low]
+            fifth = [(gap % 12 if octaves else gap) == interval for gap in (was, now_is)]
+            moves = [before[i] != now[i] for i in (low, high)]
+            count = {"both": all(moves), "either": any(moves), "never asked": True}[moved]
+            near = high == low + 1 or not neighbours
+            found += all(fifth) and count and near and (was == now_is or not same)
+    return found
+
+
+_MUSIC_MOVES = (
+    ((48, 55, 64, 71), (50, 57, 65, 74)),  # one, of neighbours
+    ((48, 64, 67, 72), (50, 62, 69, 77)),  # one, with an octave between, that are no neighbours
+    ((48, 55, 64, 72), (48, 55, 65, 74)),  # a fifth that stays
+    ((48, 55, 62, 69), (50, 57, 64, 71)),  # three
+    ((48, 60, 64, 72), (50, 62, 65, 74)),  # octaves only
+    ((48, 60, 65, 72), (50, 60, 65, 72)),  # no fifth after
+    ((48, 55, 60, 64), (53, 72, 76, 79)),  # a fifth that becomes a twelfth
+    ((48, 64, 67, 79), (53, 65, 69, 72)),  # fifths above one bass, of which one is so again
+    ((57, 60, 64, 69), (55, 59, 62, 67)),  # and downwards
+    ((50, 57, 62, 69), (48, 55, 60, 67)),
+    ((48, 52, 55, 60), (48, 53, 67, 72)),  # the bass stays, and its fifth moves by an octave
+    ((48, 55, 60, 64), (36, 55, 60, 64)),  # the fifth stays, and its bass moves by an octave
+)
+
+
+@exercise(
+    "16.11",
+    "Parallel fifths",
+    hints=(
+        "There are six pairs of voices: (0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3).",
+        "A fifth, or that and whole octaves: what is left of the distance after whole twelves is 7.",
+        "Both must have moved. The bass that stays under a fifth that jumps by an octave makes no parallel.",
+    ),
+)
+def _music_parallels(answer: Any) -> str:
+    expect_function(
+        answer,
+        _music_fifths,
+        [{"before": list(before), "now": list(now)} for before, now in _MUSIC_MOVES],
+        mistakes={
+            "a twelfth, 19 semitones, is a fifth and an octave: it counts.": partial(
+                _music_fifths, octaves=False
+            ),
+            "only neighbours are looked at: all six pairs count.": partial(_music_fifths, neighbours=True),
+            "a fifth that stays where it was is no parallel: both must have moved.": partial(
+                _music_fifths, moved="never asked"
+            ),
+            "one of the two moved, and both must have.": partial(_music_fifths, moved="either"),
+            "a fifth has 7 semitones; 5 are a fourth.": partial(_music_fifths, interval=5),
+            "octaves were counted, not fifths.": partial(_music_fifths, interval=0),
+            "from a fifth to a twelfth counts, too: whole octaves do not matter.": partial(
+                _music_fifths, same=True
+            ),
+            "how many is asked for, not whether there are any.": lambda before, now: float(
+                _music_fifths(before, now) > 0
+            ),
+        },
+        name="the number of parallel fifths",
+    )
+    return "In Bach's four voices there are hardly any; that a rule is kept is something that can be counted."
+
+
 # 16.12, prose: nats per character
 
 
@@ -786,7 +985,7 @@ def _prose_verdicts(answer: Any) -> str:
     return "A KL alone tells neither that a code is heard, nor that the model is better for it."
 
 
-# 16.15, tables: the log-likelihood of a row with missing cells
+# 16.14, tables: the log-likelihood of a row with missing cells
 
 
 def _table_cells(values: Tensor, level: Tensor, mean: Tensor, sigma: Tensor, logits: Tensor) -> Tensor:
@@ -828,7 +1027,7 @@ def _table_rows() -> list[dict[str, Tensor]]:
 
 
 @exercise(
-    "16.15",
+    "16.14",
     "A row with missing cells",
     hints=(
         "Given z the cells are independent. What does a cell that nobody saw add to the log-likelihood?",
@@ -890,7 +1089,7 @@ def _table_log_prob(answer: Any) -> str:
     return "A row of which nothing was seen has the log-likelihood 0, and teaches nothing."
 
 
-# 16.16, tables: three leaks
+# 16.15, tables: three leaks
 
 _TABLE_LEAKS = {
     "rows": "test rows still decide on the mean and the scale: a model in use has not seen them.",
@@ -945,7 +1144,7 @@ def _table_tables() -> list[dict[str, Tensor]]:
 
 
 @exercise(
-    "16.16",
+    "16.15",
     "Three leaks",
     hints=(
         "Change one number of the table to 1,000 in thought: a hidden one, one of a test row. What of the "

@@ -25,11 +25,13 @@ from gm_lib.vae.likelihoods import (
     PixelGaussian,
     likelihood,
 )
+from gm_lib.vae.masked import MaskedBernoulli
 from gm_lib.vae.model import VAE, ElboTerms, digit_vae
 from gm_lib.vae.networks import Decoder, GaussianEncoder
 from gm_lib.vae.priors import MixturePrior, StandardNormal, VampPrior
 from gm_lib.vae.quantizers import FiniteScalarQuantizer, Quantized, VectorQuantizer, perplexity, used
 from gm_lib.vae.refine import refine
+from gm_lib.vae.sequence import SequenceVAE, music_vae
 from gm_lib.vae.text import CharacterModel, Characters, TextDecoder, TextEncoder, TextVAE
 from gm_lib.vae.vector_quantized import VQVAE, digit_vqvae
 
@@ -57,9 +59,11 @@ __all__ = [
     "HierarchicalVAE",
     "Inferred",
     "Likelihood",
+    "MaskedBernoulli",
     "MixturePrior",
     "PixelGaussian",
     "Quantized",
+    "SequenceVAE",
     "StandardNormal",
     "TextDecoder",
     "TextEncoder",
@@ -78,6 +82,7 @@ __all__ = [
     "iwae_bound",
     "likelihood",
     "log_importance_weights",
+    "music_vae",
     "perplexity",
     "refine",
     "used",

@@ -356,6 +356,145 @@ WRONG["16.8"] = [
 ]
 
 
+# 16.9, music: nats per time step -------------------------------------------------------------------------
+
+
+def counted_steps(log_p, lengths):
+    return torch.arange(log_p.shape[1]) < lengths[:, None]
+
+
+def piece_by_piece(log_p, lengths):
+    total = sum(log_p[i, :n].sum() for i, n in enumerate(lengths.tolist()))
+    return -total / sum(lengths.tolist())
+
+
+def by_selection(log_p, lengths):
+    return -log_p[counted_steps(log_p, lengths)].mean()
+
+
+def means_of_pieces(log_p, lengths):
+    return torch.stack([-log_p[i, :n].mean() for i, n in enumerate(lengths.tolist())]).mean()
+
+
+RIGHT["16.9"] = [piece_by_piece, by_selection]
+WRONG["16.9"] = [
+    (means_of_pieces, "each piece still counts alike"),
+    (
+        lambda p, n: -p[:, 1:].where(counted_steps(p, n)[:, 1:], 0.0).sum() / (n - 1).sum(),
+        "step 0 is still left out",
+    ),
+    (lambda p, n: -p.mean(), "they are padding"),
+    (lambda p, n: -p[:, 1:].where(counted_steps(p, n)[:, 1:], 0.0).sum() / n.sum(), "and yet counted"),
+    (lambda p, n: by_selection(p, n) * n.sum() / len(n), "number of pieces"),
+    (lambda p, n: -(p * counted_steps(p, n)).mean(), "padding included"),
+    (lambda p, n: -by_selection(p, n), "the sign"),
+    (lambda p, n: by_selection(p, n) + 1, "nats per step should be"),
+]
+
+
+# 16.10, music: what independence costs -------------------------------------------------------------------
+
+PRICES = {"coins": 61.0, "independent": 16.3, "best": 14.7}
+
+RIGHT["16.10"] = [
+    PRICES,
+    {
+        "coins": np.float64(60.997),
+        "independent": torch.tensor(16.268),
+        "best": math.log(88 * 87 * 86 * 85 / 24),
+    },
+]
+WRONG["16.10"] = [
+    (PRICES | {"coins": 88.0}, '"coins": that is in bits'),
+    (PRICES | {"coins": math.log(2)}, "that is one key"),
+    (PRICES | {"coins": 4 * math.log(2)}, "a key that is off"),
+    (PRICES | {"independent": 16.27 / math.log(2)}, '"independent": that is in bits'),
+    (PRICES | {"independent": 16.27 / 88}, "that is one key"),
+    (PRICES | {"independent": 4 * math.log(22)}, "the four keys that sound"),
+    (PRICES | {"independent": -84 * math.log(84 / 88)}, "the keys that are silent"),
+    (PRICES | {"best": math.log2(math.comb(88, 4))}, '"best": that is in bits'),
+    (PRICES | {"best": 4 * math.log(88)}, "lets two be one key"),
+    (PRICES | {"best": math.log(88 * 87 * 86 * 85)}, "4! of them"),
+    (PRICES | {"best": 14.66 / 4}, "that is one note"),
+    (PRICES | {"best": 12.0}, '"best" is not 12'),
+    ({"coins": 61.0}, "a dictionary with the keys"),
+]
+
+
+# 16.11, music: parallel fifths ---------------------------------------------------------------------------
+
+
+def by_pairs(before, now):
+    pairs = [(i, j) for j in range(4) for i in range(j)]
+    return sum(
+        (before[j] - before[i] - 7) % 12 == 0
+        and (now[j] - now[i] - 7) % 12 == 0
+        and before[i] != now[i]
+        and before[j] != now[j]
+        for i, j in pairs
+    )
+
+
+def by_tensors(before, now):
+    gaps = [torch.tensor(x)[None, :] - torch.tensor(x)[:, None] for x in (before, now)]
+    moved = torch.tensor(before) != torch.tensor(now)
+    upper = torch.ones(4, 4).triu(1).bool()
+    fifths = (gaps[0] % 12 == 7) & (gaps[1] % 12 == 7) & upper
+    return (fifths & moved[:, None] & moved[None, :]).sum()
+
+
+def pairs_where(rule, before, now, pairs=None):
+    pairs = pairs or [(i, j) for i in range(4) for j in range(i + 1, 4)]
+    return sum(bool(rule(before[i], before[j], now[i], now[j])) for i, j in pairs)
+
+
+def fifth(low, high):
+    return (high - low) % 12 == 7
+
+
+RIGHT["16.11"] = [by_pairs, by_tensors]
+WRONG["16.11"] = [
+    (
+        lambda b, n: pairs_where(lambda a, c, d, e: c - a == 7 and e - d == 7 and a != d and c != e, b, n),
+        "a fifth and an octave",
+    ),
+    (
+        lambda b, n: pairs_where(
+            lambda a, c, d, e: fifth(a, c) and fifth(d, e) and a != d and c != e,
+            b,
+            n,
+            [(0, 1), (1, 2), (2, 3)],
+        ),
+        "all six pairs",
+    ),
+    (lambda b, n: pairs_where(lambda a, c, d, e: fifth(a, c) and fifth(d, e), b, n), "stays where it was"),
+    (
+        lambda b, n: pairs_where(lambda a, c, d, e: fifth(a, c) and fifth(d, e) and (a != d or c != e), b, n),
+        "both must have",
+    ),
+    (
+        lambda b, n: pairs_where(
+            lambda a, c, d, e: (c - a) % 12 == 5 == (e - d) % 12 and a != d and c != e, b, n
+        ),
+        "5 are a fourth",
+    ),
+    (
+        lambda b, n: pairs_where(
+            lambda a, c, d, e: (c - a) % 12 == 0 == (e - d) % 12 and a != d and c != e, b, n
+        ),
+        "octaves were counted",
+    ),
+    (
+        lambda b, n: pairs_where(
+            lambda a, c, d, e: fifth(a, c) and c - a == e - d and a != d and c != e, b, n
+        ),
+        "whole octaves do not matter",
+    ),
+    (lambda b, n: by_pairs(b, n) > 0, "not whether there are any"),
+    (lambda b, n: 9, "the number of parallel fifths should be"),
+]
+
+
 # 16.12, prose: nats per character ------------------------------------------------------------------------
 
 
@@ -419,7 +558,7 @@ WRONG["16.13"] = [
 ]
 
 
-# 16.15, tables: the log-likelihood of a row with missing cells -------------------------------------------
+# 16.14, tables: the log-likelihood of a row with missing cells -------------------------------------------
 
 
 def by_rows(values, level, shown, mean, sigma, logits):
@@ -457,8 +596,8 @@ def observed(cells, shown):
     return cells.where(shown, 0.0).sum(1)
 
 
-RIGHT["16.15"] = [by_rows, filled_first]
-WRONG["16.15"] = [
+RIGHT["16.14"] = [by_rows, filled_first]
+WRONG["16.14"] = [
     (cells_changed(lambda cells, shown, sigma: (cells * shown).sum(1)), "NaN times 0 is NaN"),
     (
         lambda values, level, shown, mean, sigma, logits: cells_of(
@@ -500,7 +639,7 @@ WRONG["16.15"] = [
 ]
 
 
-# 16.16, tables: three leaks ------------------------------------------------------------------------------
+# 16.15, tables: three leaks ------------------------------------------------------------------------------
 
 
 def by_columns(values, shown, train):
@@ -526,8 +665,8 @@ def standardized(values, shown, train, *, seen, left=False, correction=1):
     return torch.stack([z if left else z.where(shown, 0.0), shown.to(z.dtype)], 1)
 
 
-RIGHT["16.16"] = [by_columns, by_nan]
-WRONG["16.16"] = [
+RIGHT["16.15"] = [by_columns, by_nan]
+WRONG["16.15"] = [
     (
         lambda values, shown, train: standardized(values, shown, train, seen=shown),
         "(2 of 3): test rows still decide",
