@@ -22,6 +22,7 @@ from gm_lib.vae.likelihoods import (
     DiscretizedLogistic,
     Gaussian,
     PixelGaussian,
+    SharedDiscretizedLogistic,
     likelihood,
 )
 from gm_lib.vae.model import VAE, ElboTerms, digit_vae
@@ -55,6 +56,7 @@ __all__ = [
     "MixturePrior",
     "PixelGaussian",
     "Quantized",
+    "SharedDiscretizedLogistic",
     "StandardNormal",
     "VampPrior",
     "VectorQuantizer",
