@@ -225,7 +225,8 @@ def test_samples_of_shapes_are_as_good_as_their_card_says():
         x = generator(z)
     assert x.shape == (500, *SHAPE)
     found = judge_digits(x, images("shapes").test.x, classifier=pretrained.shapes_classifier())
-    assert found.digits == said["digits"] == 10
+    assert found.frechet == pytest.approx(said["frechet"], rel=0.2)
+    assert said["frechet"] < 25  # empty grounds have 76
     p = said["confident"]
     assert found.confident == pytest.approx(
         p, abs=4 * (p * (1 - p) * (1 / 500 + 1 / said["n_samples"])) ** 0.5
