@@ -16,9 +16,10 @@ from gm_lib.classifier import DigitClassifier, ImageClassifier, SpeechClassifier
 from gm_lib.data.shapes import SHAPE
 from gm_lib.gan import GAN, DCGANGenerator, WaveGenerator
 from gm_lib.gan import digit_gan as untrained_gan
+from gm_lib.gan.text import TextGenerator
 from gm_lib.system.choose import choose
 from gm_lib.training import load_weights
-from gm_lib.vae import VAE
+from gm_lib.vae import VAE, CharacterModel, TextVAE
 from gm_lib.vae import digit_vae as untrained_vae
 
 WEIGHTS = Path(__file__).with_name("weights")
@@ -71,6 +72,40 @@ def speech_wave_gan() -> WaveGenerator:
     """
     with torch.device("cpu"):
         return _load("speech_wave_gan", WaveGenerator(**_players("speech_wave_gan")))
+
+
+def names_model() -> CharacterModel:
+    """Return a recurrent autoregressive model of first names, ``gm_lib.data.names``.
+
+    Its card, ``names_model``, has its nats per character. On the CPU, in evaluation mode, without gradients
+    for its weights. Raises what :func:`digit_classifier` raises.
+    """
+    with torch.device("cpu"):
+        return _load("names_model", CharacterModel(**card("names_model")["config"]))
+
+
+def names_vae(*, collapsed: bool = False) -> TextVAE:
+    """Return a VAE of first names whose code says something; with ``collapsed`` one that was not helped.
+
+    Their cards, ``names_vae`` and ``names_vae_collapsed``, have bounds of their likelihoods. As
+    :func:`names_model`.
+    """
+    name = "names_vae_collapsed" if collapsed else "names_vae"
+    with torch.device("cpu"):
+        return _load(name, TextVAE(**card(name)["config"]))
+
+
+def names_gan() -> TextGenerator:
+    """Return the generator of a GAN of first names: z (n, latent_dim) to one-hot texts. As the others."""
+    own = ("symbols", "length", "code_dim", "width", "temperature")
+    with torch.device("cpu"):
+        return _load("names_gan", TextGenerator(**{key: card("names_gan")["config"][key] for key in own}))
+
+
+def shakespeare_model() -> CharacterModel:
+    """Return a recurrent autoregressive model of ``gm_lib.data.shakespeare``. As :func:`names_model`."""
+    with torch.device("cpu"):
+        return _load("shakespeare_model", CharacterModel(**card("shakespeare_model")["config"]))
 
 
 def shapes_classifier() -> ImageClassifier:

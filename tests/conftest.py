@@ -5,12 +5,13 @@ import signal
 
 import pytest
 
-from gm_lib.data import ImageData, SpeechData, images, sources, spoken_digits
+from gm_lib.data import ImageData, ProseData, SpeechData, images, names, shakespeare, sources, spoken_digits
 from gm_lib.data.images import find_mnist
+from gm_lib.data.prose import find_prose
 from gm_lib.data.published import SETS
 from gm_lib.data.speech import find_speech
 
-REAL_SETS = ("mnist", "speech")
+REAL_SETS = ("mnist", "speech", "prose")
 
 
 def pytest_configure() -> None:
@@ -20,7 +21,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test that asks for the fixture of a real set, `mnist` or `speech`, with its name."""
+    """Mark each test that asks for the fixture of a real set, `mnist`, `speech` or `prose`, with its name."""
     for item in items:
         for name in REAL_SETS:
             if name in getattr(item, "fixturenames", ()):
@@ -31,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _away_from_this_machine(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Hide GM_DATA, the user's cache and the network; tests marked `mnist`, `speech` or `site` see them."""
+    """Hide GM_DATA, the user's cache and the network; tests of real sets and of the `site` see them."""
     if any(request.node.get_closest_marker(name) for name in (*REAL_SETS, "site")):
         return
     for name in ("GM_DATA", "GM_OFFLINE", "GM_PROFILE", "GM_STRICT"):
@@ -63,3 +64,14 @@ def speech() -> SpeechData:
             "gm_lib.data.spoken_digits()"
         )
     return spoken_digits()
+
+
+@pytest.fixture(scope="session")
+def prose() -> tuple[ProseData, ProseData]:
+    """The real names and plays from GM_DATA or the user's cache; without them the test is skipped."""
+    if find_prose("names") is None or find_prose("shakespeare") is None:
+        pytest.skip(
+            "needs names and plays: set GM_DATA to a folder with names.txt and tinyshakespeare.txt in text, "
+            "or download them by gm_lib.data.names() and gm_lib.data.shakespeare()"
+        )
+    return names(), shakespeare()

@@ -13,7 +13,16 @@ from gm_lib import pretrained
 from gm_lib.classifier import DigitClassifier, read_digits
 from gm_lib.data import Split, binarize, images
 from gm_lib.data.shapes import SHAPE, draw_shapes, entropy, read_factors
-from gm_lib.evaluation import bits_per_dim, factor_report, judge_digits, log_likelihood, negative_elbo
+from gm_lib.evaluation import (
+    WittenBell,
+    bits_per_dim,
+    factor_report,
+    judge_digits,
+    log_likelihood,
+    nats_per_character,
+    negative_elbo,
+)
+from gm_lib.runtime import forked_rng
 from gm_lib.sound import log_mel, to_sound
 
 NAMES = sorted(path.stem for path in pretrained.WEIGHTS.glob("*.json"))
@@ -153,8 +162,8 @@ def test_a_pretrained_vae_draws_digits_and_learns_no_more(plane):
     assert report.confident > 0.4
 
 
-def test_all_weights_together_are_smaller_than_five_megabytes():
-    assert sum(path.stat().st_size for path in pretrained.WEIGHTS.iterdir()) < 5_000_000
+def test_all_weights_together_are_smaller_than_eight_megabytes():
+    assert sum(path.stat().st_size for path in pretrained.WEIGHTS.iterdir()) < 8_000_000
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -325,3 +334,56 @@ def test_a_model_of_speech_is_read_as_often_as_its_card_says_and_bears_the_licen
 def test_the_models_of_speech_take_less_than_a_megabyte_together():
     sizes = [(pretrained.WEIGHTS / f"{name}.safetensors").stat().st_size for name in SPEAKING]
     assert sum(sizes) < 1_000_000
+
+
+# --- models of text
+
+WRITING = ("names_model", "names_vae", "names_vae_collapsed", "names_gan", "shakespeare_model")
+
+
+def test_the_model_of_names_is_as_likely_as_its_card_says_and_beats_counting(prose):
+    data, _ = prose
+    with torch.no_grad():
+        found = nats_per_character(pretrained.names_model().log_prob(data.test), data.test)
+    counting = nats_per_character(WittenBell(data.train, 4, 27).log_prob(data.test).sum(1), data.test)
+    said = pretrained.card("names_model")["nats_per_character"]["test"]["mean"]
+    assert found.mean == pytest.approx(said, abs=1e-3)
+    assert found.mean < counting.mean - 0.05
+
+
+def test_of_two_vaes_of_names_one_says_nothing_and_one_some_nats(prose):
+    data, _ = prose
+    for collapsed in (True, False):
+        model = pretrained.names_vae(collapsed=collapsed)
+        with torch.no_grad(), forked_rng(0):
+            terms = model.elbo_terms(data.test)
+        kl = terms.kl.sum(1).mean().item()
+        name = "names_vae_collapsed" if collapsed else "names_vae"
+        said = pretrained.card(name)["nats_per_character"]["test"]
+        assert kl == pytest.approx(said["kl"], abs=0.01)
+        assert kl < 0.5 if collapsed else kl > 6
+        assert nats_per_character(terms.elbo, data.test).mean == pytest.approx(said["elbo"]["mean"], abs=0.02)
+
+
+def test_the_model_of_plays_is_as_likely_as_its_card_says(prose):
+    _, data = prose
+    part = data.test[:20_000]
+    model = pretrained.shakespeare_model()
+    nats = -model.log_prob_text(part).mean().item()
+    counting = -WittenBell(data.train, 4, 66).log_prob(part).mean().item()
+    assert nats < counting
+    assert abs(nats - pretrained.card("shakespeare_model")["nats_per_character"]["test"]) < 0.3
+
+
+def test_the_gan_of_names_writes_short_texts_of_letters():
+    generator = pretrained.names_gan()
+    z = torch.randn(200, generator.latent_dim, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        x = generator(z)
+    assert x.shape == (200, 16, 27)
+    assert torch.equal(x.sum(-1), torch.ones(200, 16))
+    assert len(x.argmax(-1).unique(dim=0)) > 180
+
+
+def test_each_model_of_text_takes_at_most_400_kilobytes():
+    assert all((pretrained.WEIGHTS / f"{name}.safetensors").stat().st_size <= 400_000 for name in WRITING)

@@ -39,8 +39,10 @@ import claims_collapse  # noqa: F401
 import claims_gan  # noqa: F401
 import claims_images  # noqa: F401
 import claims_judging  # noqa: F401
+import claims_prose  # noqa: F401
 import claims_published  # noqa: F401
 import claims_speech  # noqa: F401
+import claims_tables  # noqa: F401
 import claims_tighter  # noqa: F401
 import execution_cache
 import first_models

@@ -266,11 +266,12 @@ def judge(id: str) -> list[tuple[Mutant, str]]:
     torch.set_num_threads(1)
     chapter = _page(id)
     began = time.monotonic()
-    reference = _verdict(chapter, id, chapter.code(id))
+    reference = _verdict(chapter, id, chapter.code(id))  # in no time, where the check remembers its games
     if not reference.startswith("✓"):
         raise ValueError(f"the solution of {id} is not right: {reference}")
     declared = core.find(id)
-    patience = min(declared.seconds, 2.0 + 5.0 * (time.monotonic() - began))
+    least = max(2.0, declared.seconds / 4)
+    patience = min(declared.seconds, least + 5.0 * (time.monotonic() - began))
     core._EXERCISES[id] = replace(declared, seconds=patience)
     try:
         return [(mutant, _verdict(chapter, id, mutant.code)) for mutant in mutants(chapter, id)]

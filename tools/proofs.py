@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 # Claims under one of these hold on real data only: on MNIST, or on the recordings of spoken digits.
-GUARDS = tuple(f'data.name == "{name}"' for name in ("mnist", "fsdd"))
+GUARDS = tuple(f'data.name == "{name}"' for name in ("mnist", "fsdd", "names"))
 # Under this one they hold on the shapes: a page that asks for them has them, unless its reader changes that.
 SHAPES_GUARD = 'data.name == "shapes"'
 

@@ -9,6 +9,7 @@ import click
 from gm_lib.cli.options import POSITIVE, Finite, OneOf, Place, device_option, run_argument, seed_option
 from gm_lib.cli.runs import folder_of, learned_from, load
 from gm_lib.cli.sets import SPEECH, WAVE, as_pictures, judge_of, load_sets
+from gm_lib.cli.text import MODELS, evaluate_text
 
 
 @click.command()
@@ -60,8 +61,9 @@ def evaluate(
     model of stacked digits is judged by how many of their thousand modes it reaches, and how evenly. A
     model with a likelihood (VAE) is also asked how likely it finds other images: -ELBO and the tighter bound
     from k importance-weighted draws [Burda et al. 2016]; --ais adds a bound by annealing, for a GAN too
-    [Wu et al. 2017]. The table says which numbers a model cannot have, and why. Choose between models by
-    --split valid, and look at --split test once, at the end.
+    [Wu et al. 2017]. A model of text is asked for its nats per character, beside those of counting, and how
+    many of its samples are known. The table says which numbers a model cannot have, and why. Choose between
+    models by --split valid, and look at --split test once, at the end.
 
     \b
     Examples:
@@ -73,6 +75,21 @@ def evaluate(
     from gm_lib.system.files import check_writable, replace_file
 
     model, config, step = load(run, device)
+    if config["model"] in MODELS:
+        out = out or folder_of(run) / "evaluation.json"
+        check_writable(out)
+        evaluate_text(
+            model,
+            config,
+            title=f"{run}, step {step:,}",
+            split=split,
+            samples=samples,
+            k=k,
+            limit=limit,
+            seed=seed,
+            out=out,
+        )
+        return
     # Other data say nothing about what it learned.
     sets = load_sets(config["data"], fallback=False)
     data, name = (sets.valid, "validation") if split == "valid" else (sets.test, "test")

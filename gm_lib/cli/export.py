@@ -7,6 +7,7 @@ import click
 from gm_lib.cli.options import Place, run_argument, seed_option
 from gm_lib.cli.runs import load, need
 from gm_lib.cli.sets import pictures
+from gm_lib.cli.text import MODELS
 from gm_lib.system.choose import choose
 
 
@@ -40,6 +41,8 @@ def export(run: Path, out: Path, seed: int) -> None:
     if kind == ".onnx":
         need("onnx", "onnxscript")
     model, config, _ = load(run, "cpu")
+    if config["model"] in MODELS:
+        raise click.UsageError(f"the model in {run} makes texts, symbol by symbol: sample writes them.")
     check_writable(out)
     if kind == ".png":
         grid = pictures(variations(model, seed=seed), config["data"])

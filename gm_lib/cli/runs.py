@@ -20,6 +20,8 @@ MODELS = {
     "vae": "gm_lib.vae:digit_vae",
     "gan": "gm_lib.gan:digit_gan",
     "hierarchical_vae": "gm_lib.vae:digit_hierarchical_vae",
+    "character_model": "gm_lib.vae:CharacterModel",
+    "text_vae": "gm_lib.vae:TextVAE",
 }
 NUM_CLASSES = 10
 # Settings of digit_vae and digit_gan that older runs lack: they were trained with the defaults.

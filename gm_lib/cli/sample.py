@@ -7,6 +7,7 @@ import click
 from gm_lib.cli.options import POSITIVE, Place, device_option, run_argument, seed_option
 from gm_lib.cli.runs import NUM_CLASSES, draw, load
 from gm_lib.cli.sets import SPEECH, pictures, save_sounds
+from gm_lib.cli.text import MODELS, sample_text
 from gm_lib.system.choose import choose
 
 
@@ -15,10 +16,14 @@ from gm_lib.system.choose import choose
 @click.option("--n", type=POSITIVE, default=64, help="How many.")
 @click.option("--label", type=click.IntRange(0, NUM_CLASSES - 1), help="The class, for a conditional model.")
 @seed_option
-@click.option("--out", type=Place(), help="A PNG or WAV file.  [default: samples.png; of sounds samples.wav]")
+@click.option(
+    "--out",
+    type=Place(),
+    help="A PNG, WAV or TXT file.  [default: samples.png; of sounds .wav, of texts .txt]",
+)
 @device_option
 def sample(run: Path, n: int, label: int | None, seed: int, out: Path | None, device: str | None) -> None:
-    """Draw from a trained model into one picture, a PNG file, or of a model of sounds into a WAV file.
+    """Draw from a trained model into a picture, a PNG file, of sounds into a WAV file, of texts a TXT file.
 
     RUN is the folder of the model. Shown is what a GAN's generator makes of noise, and of a VAE the means of
     p(x | z), with z from the prior. A conditional model draws all classes in turn, unless --label names one.
@@ -34,8 +39,15 @@ def sample(run: Path, n: int, label: int | None, seed: int, out: Path | None, de
     from gm_lib.system.files import check_writable
 
     if out is not None:
-        choose("kind of file", out.suffix.lower(), (".png", ".wav"))
+        choose("kind of file", out.suffix.lower(), (".png", ".wav", ".txt"))
     model, config, _ = load(run, device)
+    if config["model"] in MODELS:
+        if label is not None:
+            raise click.UsageError(f"the model in {run} makes texts and takes no labels.")
+        click.echo(f"{n} samples in {sample_text(model, config, n, seed, out)}")
+        return
+    if out is not None and out.suffix.lower() == ".txt":
+        raise click.UsageError(f"the model in {run} makes no texts: let --out end in .png or .wav.")
     data = config["data"]
     out = out or Path("samples.wav" if data in SPEECH else "samples.png")
     if out.suffix.lower() == ".wav" and data not in SPEECH:

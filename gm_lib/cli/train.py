@@ -1,4 +1,4 @@
-"""The commands ``train vae`` and ``train gan``."""
+"""The commands ``train vae`` and ``train gan``; ``train text`` is in ``gm_lib.cli.text``."""
 
 import contextlib
 import inspect
@@ -14,6 +14,7 @@ import click
 from gm_lib.cli.options import POSITIVE, PRECISIONS, Finite, OneOf, Place, device_option, seed_option
 from gm_lib.cli.runs import NUM_CLASSES, as_trained_on, builder, draw, learned_from, need
 from gm_lib.cli.sets import COLOUR, SETS, SPEECH, WAVE, load_sets, pictures, save_sounds
+from gm_lib.cli.text import train_text
 
 if TYPE_CHECKING:
     from gm_lib.data import ImageData
@@ -112,6 +113,9 @@ def train() -> None:
     With --tensorboard the run also holds event files: tensorboard --logdir runs shows them. Several processes
     train one model when torchrun starts them: torchrun --nproc-per-node 2 -m gm_lib train vae.
     """
+
+
+train.add_command(train_text)
 
 
 @train.command("vae")

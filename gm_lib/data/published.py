@@ -11,13 +11,15 @@ class DataFile:
     """A published file and its checksums, written as pooch does: ``"sha256:…"`` or ``"md5:…"``.
 
     ``size``: in bytes, or None. ``checksum`` is that of the file itself, None where only that of the .gz file
-    is published; ``packed`` is that of the .gz file which the mirrors give.
+    is published; ``packed`` is that of the .gz file which the mirrors give. ``plain``: the name by which the
+    mirrors have the file as it is, where they have no .gz.
     """
 
     name: str
     size: int | None = None
     checksum: str | None = None
     packed: str | None = None
+    plain: str | None = None
 
     @property
     def holds(self) -> str:
@@ -154,5 +156,37 @@ SETS = {
         archive=("v1.0.10.zip", "sha256:c680098f5d2355ba7cc4bd8b0ca9e0a24c00ebe3b4c552208889a4d28d4fbc2b"),
         archived_in="free-spoken-digit-dataset-1.0.10/recordings",
         checksum="sha256:785339f71d0b6135255dedb18ad7d4ffd064c47f58940c1489407a0e278b5322",
+    ),
+    # Both texts at a commit of their repositories; the checksums were computed from the files there.
+    "names": DataSet(
+        name="the list of names",
+        folder="text",
+        files=(
+            DataFile(
+                "names.txt",
+                228_145,
+                "sha256:0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d",
+                plain="names.txt",
+            ),
+        ),
+        mirrors=(
+            "https://raw.githubusercontent.com/karpathy/makemore/988aa59e4d8fefa526d06f3b453ad116258398d4/",
+        ),
+    ),
+    "shakespeare": DataSet(
+        name="tiny Shakespeare",
+        folder="text",
+        files=(
+            DataFile(
+                "tinyshakespeare.txt",
+                1_115_394,
+                "sha256:86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+                plain="input.txt",
+            ),
+        ),
+        mirrors=(
+            "https://raw.githubusercontent.com/karpathy/char-rnn/"
+            "6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e/data/tinyshakespeare/",
+        ),
     ),
 }

@@ -275,7 +275,10 @@ def _download(data_set: DataSet, folder: Path) -> None:
             return
         folder.mkdir(exist_ok=True)
         for file in _missing(folder, data_set):
-            _download_file(f"{file.name}.gz", file.packed, data_set, folder)
+            if file.plain:
+                _download_file(file.name, file.checksum, data_set, folder, remote=file.plain)
+            else:
+                _download_file(f"{file.name}.gz", file.packed, data_set, folder)
     except DownloadError:
         raise
     except ValueError as error:
@@ -320,8 +323,12 @@ def _members(path: Path) -> Iterator[Callable[[str], bytes]]:
         yield read
 
 
-def _download_file(name: str, checksum: str | None, data_set: DataSet, folder: Path) -> None:
+def _download_file(
+    name: str, checksum: str | None, data_set: DataSet, folder: Path, *, remote: str | None = None
+) -> None:
     """Download the file ``name`` into ``folder`` from the first mirror that gives it whole.
+
+    ``remote``: what the mirrors call it, if not by its own name.
 
     Raises :class:`DownloadError` when none could be reached or finished, ``ValueError`` when one answered
     with something else than the file, and the ``OSError`` of a disk that does not take it.
@@ -329,7 +336,7 @@ def _download_file(name: str, checksum: str | None, data_set: DataSet, folder: P
     reasons, another_content = [], False
     for mirror in data_set.mirrors:
         try:
-            _retrieve(mirror + name, folder / name, checksum)
+            _retrieve(mirror + (remote or name), folder / name, checksum)
             return
         except requests.RequestException as error:
             reasons.append(f"{urlsplit(mirror).netloc}: {_reason(error)}")

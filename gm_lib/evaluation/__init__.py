@@ -20,6 +20,7 @@ from gm_lib.evaluation.distances import (
 )
 from gm_lib.evaluation.extrapolation import FrechetAtInfinity, frechet_distance_at_infinity
 from gm_lib.evaluation.factors import FactorReport, factor_report
+from gm_lib.evaluation.filling import simple_fillings
 from gm_lib.evaluation.information import RateSplit, split_rate
 from gm_lib.evaluation.judgement import Judgement, judge
 from gm_lib.evaluation.likelihood import (
@@ -30,6 +31,7 @@ from gm_lib.evaluation.likelihood import (
     log_likelihood,
     negative_elbo,
 )
+from gm_lib.evaluation.ngrams import WittenBell, longest_known, nats_per_character, share_known
 from gm_lib.evaluation.noise import NoisyDecoder
 from gm_lib.evaluation.sharpness import gradient_energy
 from gm_lib.evaluation.training_value import TrainingReport, train_on_samples
@@ -52,6 +54,7 @@ __all__ = [
     "RateSplit",
     "TrainingReport",
     "TwoSampleTest",
+    "WittenBell",
     "active_units",
     "annealed_log_likelihood",
     "bits_per_dim",
@@ -67,9 +70,13 @@ __all__ = [
     "judge_digits",
     "kernel_distance",
     "log_likelihood",
+    "longest_known",
     "mode_coverage",
+    "nats_per_character",
     "negative_elbo",
     "precision_recall",
+    "share_known",
+    "simple_fillings",
     "split_rate",
     "stacked_mode_coverage",
     "train_on_samples",

@@ -670,3 +670,316 @@ def _speech_griffin_lim(answer: Any) -> str:
         "from silence your step makes NaN: there |spectrum| is 0, and 0 / 0 is none.",
     )
     return "Repeated, this is the method of Griffin and Lim (1984)."
+
+
+# 16.12, prose: nats per character
+
+
+def _prose_mask(x: Tensor, *, end: bool = True) -> Tensor:
+    """Tell which symbols of rows are their texts', the end included or not."""
+    is_end = (x == 0).long()
+    through = is_end.cumsum(1)
+    return (through - is_end == 0) if end else (through == 0)
+
+
+def _prose_nats(log_p: Tensor, x: Tensor) -> Tensor:
+    mine = _prose_mask(x)
+    return -(log_p * mine).sum() / mine.sum()
+
+
+def _prose_wrong(log_p: Tensor, x: Tensor) -> Tensor:
+    return -(log_p * (x != 0)).mean()
+
+
+def _prose_texts() -> list[dict[str, Tensor]]:
+    """Return log-probabilities and rows: texts of several lengths, one empty, one cut off, dirty padding."""
+    rows = torch.tensor(
+        [[3, 1, 2, 0, 0, 0], [1, 0, 0, 0, 0, 0], [2, 2, 1, 3, 1, 2], [0, 0, 0, 0, 0, 0], [1, 2, 0, 3, 0, 1]]
+    )
+    log_p = -0.1 - 4 * torch.rand(rows.shape)
+    return [
+        {"log_p": log_p[:2], "x": rows[:2]},
+        {"log_p": log_p, "x": rows},
+        {"log_p": log_p[2:3], "x": rows[2:3]},
+        {"log_p": log_p[3:], "x": rows[3:]},
+    ]
+
+
+@exercise(
+    "16.12",
+    "Nats per character",
+    hints=(
+        "Take one row by hand: “ab” in a row of six. Which of its six numbers are paid, and by how many is "
+        "their sum divided?",
+        "A symbol counts if no end stands before it. (x == 0).cumsum(1) counts the ends up to each symbol, "
+        "itself included.",
+        "The end itself is the first 0: the ends up to it, itself left out, are none.",
+    ),
+)
+def _prose_nats_per_character(answer: Any) -> str:
+    expect_function(
+        answer,
+        _prose_nats,
+        _prose_texts(),
+        mistakes={
+            "the right symbols are counted now, and their sum is still divided by all places of the rows: "
+            "the wider the padding, the better the model looks.": lambda log_p, x: (
+                -(log_p * _prose_mask(x)).mean()
+            ),
+            "the sum is divided by the symbols that count. But the end does not count yet, and a model has "
+            "to pay for it.": lambda log_p, x: -(log_p * (x != 0)).sum() / (x != 0).sum(),
+            "the end does not count yet, and a model has to pay for it.": lambda log_p, x: (
+                -(log_p * _prose_mask(x, end=False)).sum() / _prose_mask(x, end=False).sum()
+            ),
+            "the padding is counted too, and whatever a model says there.": lambda log_p, x: -log_p.mean(),
+            "that is the mean over texts of each one's mean, in which a character of a short name counts for "
+            "more. Divide all nats by all characters.": lambda log_p, x: (
+                -((log_p * _prose_mask(x)).sum(1) / _prose_mask(x).sum(1)).mean()
+            ),
+            "that is nats per text: divide by the characters.": lambda log_p, x: (
+                -(log_p * _prose_mask(x)).sum(1).mean()
+            ),
+            "the sign is missing: -log p is positive.": lambda log_p, x: -_prose_nats(log_p, x),
+            "that is in bits: nats need no factor.": lambda log_p, x: _prose_nats(log_p, x) / math.log(2),
+        },
+        unchanged=_prose_wrong,
+        name="nats per character",
+    )
+    return "All nats by all symbols, with the ends and without the padding."
+
+
+# 16.13, prose: what the numbers of a VAE say
+
+_PROSE_MODELS = ("A", "B", "C", "D")
+_PROSE_VERDICTS = ("collapsed", "heard, at a price", "paid for nothing", "better than without a code")
+_PROSE_RIGHT = dict(
+    zip(
+        _PROSE_MODELS,
+        ("heard, at a price", "collapsed", "better than without a code", "paid for nothing"),
+        strict=True,
+    )
+)
+_PROSE_WHY = {
+    "A": "11.2 + 4.1 is 15.3, more than the 14.5 of the model without a code. And a wrong code costs 6.0.",
+    "B": "the KL is 0, so q is the prior, and the reconstruction is that of the model without a code.",
+    "C": "9.8 + 4.2 is 14.0: an upper bound of -log p(x) that is below 14.5.",
+    "D": "the KL is 4.0, but the reconstruction is no better than without a code, and another name's code "
+    "does as well: what the encoder writes is not read.",
+}
+
+
+@exercise(
+    "16.13",
+    "Read a collapse from its numbers",
+    hints=(
+        "Add the two terms: is the sum, -ELBO, above or below what the model without a code needs?",
+        "Is the code heard? Then a wrong one costs something.",
+        "A KL of some nats says that the encoder writes. It does not say that the decoder reads.",
+    ),
+)
+def _prose_verdicts(answer: Any) -> str:
+    given = choices(answer, _PROSE_MODELS, _PROSE_VERDICTS)
+    off = [key for key in _PROSE_MODELS if given[key] != _PROSE_RIGHT[key]]
+    if off:
+        more = f" ({len(off)} of four are not right yet.)" if len(off) > 1 else ""
+        raise Wrong(f"{off[0]} is not “{given[off[0]]}”: {_PROSE_WHY[off[0]]}{more}")
+    return "A KL alone tells neither that a code is heard, nor that the model is better for it."
+
+
+# 16.15, tables: the log-likelihood of a row with missing cells
+
+
+def _table_cells(values: Tensor, level: Tensor, mean: Tensor, sigma: Tensor, logits: Tensor) -> Tensor:
+    """Return log p of each of the three cells, of no meaning where they are hidden: (n, 3)."""
+    real = -0.5 * ((values - mean) / sigma).square() - sigma.log() - 0.5 * math.log(2 * math.pi)
+    kind = logits.log_softmax(1).gather(1, level.clamp(min=0)[:, None])
+    return torch.cat([real, kind], dim=1)
+
+
+def _table_row(
+    values: Tensor, level: Tensor, shown: Tensor, mean: Tensor, sigma: Tensor, logits: Tensor
+) -> Tensor:
+    return _table_cells(values, level, mean, sigma, logits).where(shown, 0.0).sum(1)
+
+
+def _table_zero_filled(
+    values: Tensor, level: Tensor, shown: Tensor, mean: Tensor, sigma: Tensor, logits: Tensor
+) -> Tensor:
+    return _table_cells(values.nan_to_num(0.0), level, mean, sigma, logits).sum(1)
+
+
+def _table_rows() -> list[dict[str, Tensor]]:
+    """Return rows in which all patterns of hidden cells occur, then complete ones, then one with nothing."""
+    hidden = torch.tensor(list(product((True, False), repeat=3)))
+    made = []
+    for shown in (hidden, torch.ones(4, 3, dtype=torch.bool), torch.zeros(1, 3, dtype=torch.bool)):
+        n = len(shown)
+        made.append(
+            {
+                "values": torch.randn(n, 2).where(shown[:, :2], torch.nan),
+                "level": (torch.arange(n) % 3).where(shown[:, 2], -1),
+                "shown": shown,
+                "mean": torch.randn(n, 2),
+                "sigma": torch.tensor([0.4, 1.7]),
+                "logits": 2 * torch.randn(n, 3),
+            }
+        )
+    return made
+
+
+@exercise(
+    "16.15",
+    "A row with missing cells",
+    hints=(
+        "Given z the cells are independent. What does a cell that nobody saw add to the log-likelihood?",
+        "Three columns of log p for all rows, hidden or not, then choose: where() does. NaN times 0 is NaN.",
+        "gather(1, level[:, None]) takes the level's log p out of logits.log_softmax(1); it wants no -1, and "
+        "clamp(min=0) puts any level there, since it is not counted.",
+    ),
+)
+def _table_log_prob(answer: Any) -> str:
+    def with_cells(change: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
+        def mistaken(
+            values: Tensor, level: Tensor, shown: Tensor, mean: Tensor, sigma: Tensor, logits: Tensor
+        ) -> Tensor:
+            return change(_table_cells(values, level, mean, sigma, logits), shown, sigma)
+
+        return mistaken
+
+    expect_function(
+        answer,
+        _table_row,
+        _table_rows(),
+        mistakes={
+            "rows with a hidden number are NaN. NaN times 0 is NaN: choose with where.": with_cells(
+                lambda cells, shown, sigma: (cells * shown).sum(1)
+            ),
+            "hidden cells count as if a 0, or the first level, had been seen in them. They are to add "
+            "nothing.": _table_zero_filled,
+            "a hidden level is counted, as if it were the first.": with_cells(
+                lambda cells, shown, sigma: cells[:, :2].where(shown[:, :2], 0.0).sum(1) + cells[:, 2]
+            ),
+            "the sum over the observed cells was divided by how many they are. A likelihood is their "
+            "product.": with_cells(
+                lambda cells, shown, sigma: cells.where(shown, 0.0).sum(1) / shown.sum(1).clamp(min=1)
+            ),
+            "-log σ is missing: without it a wide Gaussian would be as high as a narrow one.": with_cells(
+                lambda cells, shown, sigma: (
+                    (cells + torch.cat([sigma.log(), torch.zeros(1)])).where(shown, 0.0).sum(1)
+                )
+            ),
+            "the constant -½ log 2π of each observed real cell is missing.": with_cells(
+                lambda cells, shown, sigma: (
+                    (cells + torch.tensor([1.0, 1.0, 0.0]) * 0.5 * math.log(2 * math.pi))
+                    .where(shown, 0.0)
+                    .sum(1)
+                )
+            ),
+            "the level adds its probability, not the logarithm of it.": with_cells(
+                lambda cells, shown, sigma: (
+                    torch.cat([cells[:, :2], cells[:, 2:].exp()], 1).where(shown, 0.0).sum(1)
+                )
+            ),
+            "that is minus the log-likelihood.": lambda *given: -_table_row(*given),
+            "one number for each row is wanted, and the batch is its mean.": lambda *given: _table_row(
+                *given
+            ).mean(),
+        },
+        name="the log-likelihood",
+    )
+    return "A row of which nothing was seen has the log-likelihood 0, and teaches nothing."
+
+
+# 16.16, tables: three leaks
+
+_TABLE_LEAKS = {
+    "rows": "test rows still decide on the mean and the scale: a model in use has not seen them.",
+    "hidden": "hidden cells still decide on the mean and the scale.",
+    "left": "what is in the hidden cells is still handed to the model, which needs only to copy it.",
+}
+
+
+def _table_prepare(
+    values: Tensor,
+    shown: Tensor,
+    train: Tensor,
+    *,
+    rows: bool = False,
+    hidden: bool = False,
+    left: bool = False,
+    less: int = 1,
+) -> Tensor:
+    """Standardize and mask, with those of the three leaks that are asked for."""
+    seen = torch.ones_like(shown)
+    seen = seen if hidden else seen & shown
+    seen = seen if rows else seen & train[:, None]
+    count = seen.sum(0)
+    mean = values.where(seen, 0.0).sum(0) / count
+    scale = ((values - mean).square().where(seen, 0.0).sum(0) / (count - less)).sqrt()
+    z = (values - mean) / scale
+    return torch.stack([z if left else z.where(shown, 0.0), shown.to(z.dtype)], dim=1)
+
+
+def _table_zero_first(values: Tensor, shown: Tensor, train: Tensor) -> Tensor:
+    """Put 0 into hidden cells before standardizing, and count it."""
+    return _table_prepare(values.where(shown, 0.0), shown, train, hidden=True)
+
+
+def _table_zero_then_scaled(values: Tensor, shown: Tensor, train: Tensor) -> Tensor:
+    """Standardize well, but hand over what a raw 0 has become."""
+    seen = (shown & train[:, None]).double()
+    mean = (values * seen).sum(0) / seen.sum(0)
+    scale = (((values - mean).square() * seen).sum(0) / (seen.sum(0) - 1)).sqrt()
+    return torch.stack([(values.where(shown, 0.0) - mean) / scale, shown.to(mean.dtype)], dim=1)
+
+
+def _table_tables() -> list[dict[str, Tensor]]:
+    """Return tables whose hidden cells, and whose test rows, have other values than the rest."""
+    made = []
+    for n, columns in ((9, 3), (14, 2)):
+        shown = (torch.arange(n)[:, None] + torch.arange(columns)) % 3 != 0
+        train = torch.arange(n) % 4 != 3
+        values = 10 + 3 * torch.randn(n, columns) + 6 * (~shown).float() - 5 * (~train[:, None]).float()
+        made.append({"values": values, "shown": shown, "train": train})
+    return made
+
+
+@exercise(
+    "16.16",
+    "Three leaks",
+    hints=(
+        "Change one number of the table to 1,000 in thought: a hidden one, one of a test row. What of the "
+        "result may change? Only that cell of a test row, and of a hidden one nothing.",
+        "Which cells may decide on the mean? Those that are shown, in training rows: shown & train[:, None].",
+        "With a mask m of them: values.where(m, 0).sum(0) / m.sum(0) is a mean, and the same of the squared "
+        "distances, over m.sum(0) - 1, a variance. Hidden cells become 0 after that.",
+    ),
+)
+def _table_leak(answer: Any) -> str:
+    mistakes: dict[str, Callable[..., Tensor]] = {}
+    combinations = sorted(product((False, True), repeat=3), key=lambda made: made.count(True))
+    for made in combinations[1:-1]:
+        kept = dict(zip(_TABLE_LEAKS, made, strict=True))
+        left = [_TABLE_LEAKS[name] for name, is_there in kept.items() if is_there]
+        message = f"not all three are closed ({3 - len(left)} of 3): {' '.join(left)}"
+        mistakes[message] = lambda *given, kept=kept: _table_prepare(*given, **kept)
+    expect_function(
+        answer,
+        _table_prepare,
+        _table_tables(),
+        mistakes=mistakes
+        | {
+            "0 was put into hidden cells before standardizing, and drew the mean towards it.": (
+                _table_zero_first
+            ),
+            "hidden cells hold what a raw 0 becomes by standardizing. Put the 0 there last.": (
+                _table_zero_then_scaled
+            ),
+            "the variance is divided by n. std, as it was used, divides by n - 1.": lambda *given: (
+                _table_prepare(*given, less=0)
+            ),
+        },
+        unchanged=lambda *given: _table_prepare(*given, rows=True, hidden=True, left=True),
+        name="values and mask",
+    )
+    return "Change a hidden number, and nothing changes: that is a test worth writing for any pipeline."

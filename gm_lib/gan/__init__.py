@@ -13,6 +13,7 @@ from gm_lib.gan.losses import (
 from gm_lib.gan.model import GAN
 from gm_lib.gan.networks import MLPDiscriminator, MLPGenerator, Packed, spectrally_normalized
 from gm_lib.gan.penalties import PENALTIES, gradient_penalty, r1, r2
+from gm_lib.gan.text import TextDiscriminator, TextGenerator, text_gan
 from gm_lib.gan.waves import WaveDiscriminator, WaveGenerator
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "Packed",
     "ResNetDiscriminator",
     "ResNetGenerator",
+    "TextDiscriminator",
+    "TextGenerator",
     "WaveDiscriminator",
     "WaveGenerator",
     "augment_images",
@@ -38,4 +41,5 @@ __all__ = [
     "r1",
     "r2",
     "spectrally_normalized",
+    "text_gan",
 ]

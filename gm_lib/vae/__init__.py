@@ -12,6 +12,7 @@ from gm_lib.vae.bounds import (
     log_importance_weights,
 )
 from gm_lib.vae.code_prior import CodePrior
+from gm_lib.vae.columns import Columns, impute
 from gm_lib.vae.convolutional import ConvDecoder, ConvEncoder
 from gm_lib.vae.hierarchical import HierarchicalVAE, Inferred, digit_hierarchical_vae
 from gm_lib.vae.likelihood_base import Likelihood
@@ -30,6 +31,7 @@ from gm_lib.vae.networks import Decoder, GaussianEncoder
 from gm_lib.vae.priors import MixturePrior, StandardNormal, VampPrior
 from gm_lib.vae.quantizers import FiniteScalarQuantizer, Quantized, VectorQuantizer, perplexity, used
 from gm_lib.vae.refine import refine
+from gm_lib.vae.text import CharacterModel, Characters, TextDecoder, TextEncoder, TextVAE
 from gm_lib.vae.vector_quantized import VQVAE, digit_vqvae
 
 __all__ = [
@@ -40,7 +42,10 @@ __all__ = [
     "AutoregressiveBernoulli",
     "Bernoulli",
     "Categorical",
+    "CharacterModel",
+    "Characters",
     "CodePrior",
+    "Columns",
     "ConvDecoder",
     "ConvEncoder",
     "Decoder",
@@ -58,6 +63,9 @@ __all__ = [
     "Quantized",
     "SharedDiscretizedLogistic",
     "StandardNormal",
+    "TextDecoder",
+    "TextEncoder",
+    "TextVAE",
     "VampPrior",
     "VectorQuantizer",
     "digit_autoencoder",
@@ -68,6 +76,7 @@ __all__ = [
     "elbo",
     "elbo_estimates",
     "free_bits",
+    "impute",
     "iwae_bound",
     "likelihood",
     "log_importance_weights",

@@ -354,3 +354,217 @@ WRONG["16.8"] = [
     ),
     (lambda waveform, magnitude: math.pi, "should have shape"),
 ]
+
+
+# 16.12, prose: nats per character ------------------------------------------------------------------------
+
+
+def prose_mask(x):
+    return torch.stack([torch.arange(len(row)) <= length_of(row) for row in x])
+
+
+def length_of(row):
+    ends = (row == 0).nonzero()
+    return int(ends[0]) if len(ends) else len(row)
+
+
+def row_by_row(log_p, x):
+    nats, symbols = 0.0, 0
+    for values, row in zip(log_p, x, strict=True):
+        n = min(length_of(row) + 1, len(row))
+        nats, symbols = nats - values[:n].sum(), symbols + n
+    return nats / symbols
+
+
+def by_product(log_p, x):
+    going_on = torch.cumprod((x != 0).long(), 1)
+    mine = torch.cat([torch.ones_like(going_on[:, :1]), going_on[:, :-1]], 1).bool()
+    return -log_p[mine].mean()
+
+
+RIGHT["16.12"] = [row_by_row, by_product]
+WRONG["16.12"] = [
+    (lambda log_p, x: -(log_p * prose_mask(x)).mean(), "still divided by all places"),
+    (lambda log_p, x: -(log_p * (x != 0)).sum() / (x != 0).sum(), "the end does not count yet"),
+    (lambda log_p, x: -log_p.mean(), "padding is counted too"),
+    (
+        lambda log_p, x: -((log_p * prose_mask(x)).sum(1) / prose_mask(x).sum(1)).mean(),
+        "a character of a short name counts for more",
+    ),
+    (lambda log_p, x: -(log_p * prose_mask(x)).sum(1).mean(), "nats per text"),
+    (lambda log_p, x: (log_p * prose_mask(x)).sum() / prose_mask(x).sum(), "the sign is missing"),
+    (lambda log_p, x: row_by_row(log_p, x) / math.log(2), "in bits"),
+    (lambda log_p, x: row_by_row(log_p, x) + 0.1, "nats per character should be"),
+]
+
+
+# 16.13, prose: what the numbers of a VAE say -------------------------------------------------------------
+
+VERDICTS = {
+    "A": "heard, at a price",
+    "B": "collapsed",
+    "C": "better than without a code",
+    "D": "paid for nothing",
+}
+
+RIGHT["16.13"] = [VERDICTS, list(VERDICTS.values())]
+WRONG["16.13"] = [
+    (VERDICTS | {"A": "better than without a code"}, "11.2 + 4.1 is 15.3"),
+    (VERDICTS | {"B": "paid for nothing"}, "q is the prior"),
+    (VERDICTS | {"C": "heard, at a price"}, "9.8 + 4.2 is 14.0"),
+    (VERDICTS | {"D": "heard, at a price"}, "is not read"),
+    (VERDICTS | {"D": "heard, at a price", "C": "collapsed"}, "(2 of four are not right yet.)"),
+    (VERDICTS | {"A": "fine"}, "none of the names"),
+    ({"A": "collapsed"}, "is missing"),
+]
+
+
+# 16.15, tables: the log-likelihood of a row with missing cells -------------------------------------------
+
+
+def by_rows(values, level, shown, mean, sigma, logits):
+    rows = []
+    for i in range(len(values)):
+        total = 0 * logits[i, 0]
+        for j in range(2):
+            if shown[i, j]:
+                total = total + torch.distributions.Normal(mean[i, j], sigma[j]).log_prob(values[i, j])
+        if shown[i, 2]:
+            total = total + torch.distributions.Categorical(logits=logits[i]).log_prob(level[i])
+        rows.append(total)
+    return torch.stack(rows)
+
+
+def filled_first(values, level, shown, mean, sigma, logits):
+    values, level = torch.where(shown[:, :2], values, mean), level.clamp(min=0)
+    real = torch.distributions.Normal(mean, sigma).log_prob(values) * shown[:, :2]
+    return real.sum(1) - F.cross_entropy(logits, level, reduction="none") * shown[:, 2]
+
+
+def cells_of(values, level, mean, sigma, logits):
+    real = torch.distributions.Normal(mean, sigma, validate_args=False).log_prob(values)
+    return torch.cat([real, logits.log_softmax(1).gather(1, level.clamp(min=0)[:, None])], 1)
+
+
+def cells_changed(change):
+    def answer(values, level, shown, mean, sigma, logits):
+        return change(cells_of(values, level, mean, sigma, logits), shown, sigma)
+
+    return answer
+
+
+def observed(cells, shown):
+    return cells.where(shown, 0.0).sum(1)
+
+
+RIGHT["16.15"] = [by_rows, filled_first]
+WRONG["16.15"] = [
+    (cells_changed(lambda cells, shown, sigma: (cells * shown).sum(1)), "NaN times 0 is NaN"),
+    (
+        lambda values, level, shown, mean, sigma, logits: cells_of(
+            values.nan_to_num(0.0), level, mean, sigma, logits
+        ).sum(1),
+        "as if a 0, or the first level",
+    ),
+    (
+        cells_changed(lambda cells, shown, sigma: cells[:, :2].where(shown[:, :2], 0.0).sum(1) + cells[:, 2]),
+        "a hidden level is counted",
+    ),
+    (
+        cells_changed(lambda cells, shown, sigma: observed(cells, shown) / shown.sum(1).clamp(min=1)),
+        "A likelihood is their product",
+    ),
+    (
+        cells_changed(
+            lambda cells, shown, sigma: observed(cells + torch.cat([sigma.log(), torch.zeros(1)]), shown)
+        ),
+        "-log σ is missing",
+    ),
+    (
+        cells_changed(
+            lambda cells, shown, sigma: (
+                observed(cells, shown) + 0.5 * math.log(2 * math.pi) * shown[:, :2].sum(1)
+            )
+        ),
+        "-½ log 2π",
+    ),
+    (
+        cells_changed(
+            lambda cells, shown, sigma: observed(torch.cat([cells[:, :2], cells[:, 2:].exp()], 1), shown)
+        ),
+        "not the logarithm of it",
+    ),
+    (lambda *given: -by_rows(*given), "minus the log-likelihood"),
+    (lambda *given: by_rows(*given).mean(), "one number for each row"),
+    (lambda *given: by_rows(*given) + 1, "the log-likelihood"),
+]
+
+
+# 16.16, tables: three leaks ------------------------------------------------------------------------------
+
+
+def by_columns(values, shown, train):
+    made = []
+    for one, there in zip(values.T, shown.T, strict=True):
+        seen = one[there & train]
+        made.append(torch.where(there, (one - seen.mean()) / seen.std(), 0.0))
+    return torch.stack([torch.stack(made, 1), shown.to(values.dtype)], 1)
+
+
+def by_nan(values, shown, train):
+    known = torch.where(shown & train[:, None], values, torch.nan)
+    mean, n = known.nanmean(0), (~known.isnan()).sum(0)
+    scale = ((known - mean).square().nanmean(0) * n / (n - 1)).sqrt()
+    return torch.stack([(values - mean) / scale * shown, shown.to(values.dtype)], 1)
+
+
+def standardized(values, shown, train, *, seen, left=False, correction=1):
+    made = []
+    for one, which in zip(values.T, seen.T, strict=True):
+        made.append((one - one[which].mean()) / one[which].std(correction=correction))
+    z = torch.stack(made, 1)
+    return torch.stack([z if left else z.where(shown, 0.0), shown.to(z.dtype)], 1)
+
+
+RIGHT["16.16"] = [by_columns, by_nan]
+WRONG["16.16"] = [
+    (
+        lambda values, shown, train: standardized(values, shown, train, seen=shown),
+        "(2 of 3): test rows still decide",
+    ),
+    (
+        lambda values, shown, train: standardized(
+            values, shown, train, seen=train[:, None].expand(shown.shape)
+        ),
+        "(2 of 3): hidden cells still decide",
+    ),
+    (
+        lambda values, shown, train: standardized(
+            values, shown, train, seen=shown & train[:, None], left=True
+        ),
+        "(2 of 3): what is in the hidden cells",
+    ),
+    (
+        lambda values, shown, train: standardized(values, shown, train, seen=shown, left=True),
+        "(1 of 3): test rows still decide",
+    ),
+    (
+        lambda values, shown, train: standardized(
+            values.where(shown, 0.0), shown, train, seen=train[:, None].expand(shown.shape)
+        ),
+        "drew the mean towards it",
+    ),
+    (
+        lambda values, shown, train: standardized(
+            values, shown, train, seen=shown & train[:, None], correction=0
+        ),
+        "divides by n - 1",
+    ),
+    (
+        lambda values, shown, train: standardized(
+            values.where(shown, 0.0), shown, train, seen=shown & train[:, None], left=True
+        ),
+        "Put the 0 there last",
+    ),
+    (lambda values, shown, train: by_columns(values, shown, train)[:, 0], "should have shape"),
+]
