@@ -131,13 +131,23 @@ def shapes_classifier() -> ImageClassifier:
 
 
 def shapes_vae() -> VAE:
-    """Return a convolutional VAE of coloured shapes, with the discretized logistic for p(x | z).
+    """Return a convolutional VAE of coloured shapes, p(x | z) the discretized logistic with one scale.
 
     Its card, ``shapes_vae``, has its bits per dimension. On the CPU, in evaluation mode, without gradients
     for its weights. Raises what :func:`digit_classifier` raises.
     """
     with torch.device("cpu"):
         return _load("shapes_vae", untrained_shapes_vae(**card("shapes_vae")["config"]))
+
+
+def shapes_gan() -> DCGANGenerator:
+    """Return the generator of a DCGAN of coloured shapes: of z (n, latent_dim), images (n, 3, 32, 32).
+
+    In [0, 1], of z from N(0, I). On the CPU, in evaluation mode, without gradients for its weights. Raises
+    what :func:`digit_classifier` raises.
+    """
+    with torch.device("cpu"):
+        return _load("shapes_gan", DCGANGenerator(**_players("shapes_gan")))
 
 
 def untrained_shapes_vae(*, width: int, latent_dim: int, steps: int = 0) -> VAE:
@@ -147,7 +157,7 @@ def untrained_shapes_vae(*, width: int, latent_dim: int, steps: int = 0) -> VAE:
         architecture="conv",
         hidden=width,
         latent_dim=latent_dim,
-        likelihood="discretized_logistic",
+        likelihood="shared_discretized_logistic",
         lr=3e-3,
         optimizer="muon",
         decay_steps=steps,

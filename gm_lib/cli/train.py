@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from gm_lib.data import ImageData
     from gm_lib.training import History
 
-LIKELIHOODS = ("bernoulli", "gaussian", "pixel_gaussian", "discretized_logistic", "categorical")
+LIKELIHOODS = (
+    "bernoulli",
+    "gaussian",
+    "pixel_gaussian",
+    "discretized_logistic",
+    "shared_discretized_logistic",
+    "categorical",
+)
 # What --architecture offers: the function that builds the model, a key of runs.MODELS, and its argument.
 ARCHITECTURES = {
     "mlp": ("vae", "mlp"),

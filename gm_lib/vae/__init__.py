@@ -23,6 +23,7 @@ from gm_lib.vae.likelihoods import (
     DiscretizedLogistic,
     Gaussian,
     PixelGaussian,
+    SharedDiscretizedLogistic,
     likelihood,
 )
 from gm_lib.vae.masked import MaskedBernoulli
@@ -64,6 +65,7 @@ __all__ = [
     "PixelGaussian",
     "Quantized",
     "SequenceVAE",
+    "SharedDiscretizedLogistic",
     "StandardNormal",
     "TextDecoder",
     "TextEncoder",

@@ -1,4 +1,4 @@
-"""Bernoulli, two Gaussians, and two for grey levels. ``gm_lib.vae.likelihood_base`` says what they share."""
+"""Bernoulli, two Gaussians, three for grey levels. ``gm_lib.vae.likelihood_base`` says what they share."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ class DiscretizedLogistic(Likelihood):
         """Return grey levels in [0, 1]."""
         location, log_scale = self._location_and_log_scale(self._split(params.detach()))
         u = torch.rand(location.shape, generator=generator, device=location.device, dtype=location.dtype)
-        draw = location + log_scale.exp() * torch.logit(u, eps=1e-7)
+        draw = location + log_scale.detach().exp() * torch.logit(u, eps=1e-7)
         return (draw.clamp(0, 1) * (LEVELS_8_BIT - 1)).round() / (LEVELS_8_BIT - 1)
 
     def check(self, x: Tensor) -> None:
@@ -170,11 +170,32 @@ class DiscretizedLogistic(Likelihood):
         super().check(x)
         self._check_levels(x, LEVELS_8_BIT)
 
-    @staticmethod
-    def _location_and_log_scale(params: Tensor) -> tuple[Tensor, Tensor]:
+    def _location_and_log_scale(self, params: Tensor) -> tuple[Tensor, Tensor]:
         location, log_scale = params
+        return location, self._held(log_scale)
+
+    @staticmethod
+    def _held(log_scale: Tensor) -> Tensor:
         # The gradient passes as if nothing were held: a gradient of zero outside would leave no way back.
-        return location, log_scale + (log_scale.clamp(-8, 8) - log_scale).detach()
+        return log_scale + (log_scale.clamp(-8, 8) - log_scale).detach()
+
+
+class SharedDiscretizedLogistic(DiscretizedLogistic):
+    """The discretized logistic with one scale for all values, learned. ``params``: the locations.
+
+    A decoder cannot buy likelihood by a wide logistic where it is wrong: it has to come nearer. The scale
+    belongs to the likelihood, as that of :class:`Gaussian` does. So in the code of Kingma et al. 2016.
+    """
+
+    channels = 1
+
+    def __init__(self, event_shape: Sequence[int]):
+        super().__init__(event_shape)
+        self.log_scale = nn.Parameter(torch.tensor(0.0))
+
+    def _location_and_log_scale(self, params: Tensor) -> tuple[Tensor, Tensor]:
+        (location,) = params
+        return location, self._held(self.log_scale)
 
 
 class Categorical(Likelihood):
@@ -216,6 +237,7 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
     "gaussian": Gaussian,
     "pixel_gaussian": PixelGaussian,
     "discretized_logistic": DiscretizedLogistic,
+    "shared_discretized_logistic": SharedDiscretizedLogistic,
     "categorical": Categorical,
 }
 

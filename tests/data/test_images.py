@@ -6,12 +6,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 import torchvision
 from sklearn.datasets import load_digits
 
+import chapters
+from gm_lib import runtime
 from gm_lib.data import ImageData, check_images, images, sources
 from gm_lib.data.images import find_mnist
 from gm_lib.data.published import SETS, DataFile, DataSet
@@ -200,6 +203,28 @@ def test_a_file_of_cifar_10_that_is_not_the_published_one_is_never_unpickled(
     (gm_data / "cifar-10-batches-py" / "data_batch_3").write_bytes(pickle.dumps({}))
     with pytest.raises(OSError, match=r"data_batch_3 is broken: the checksum of its content is md5:"):
         images("cifar10")
+
+
+def test_the_page_about_images_runs_on_cifar_10_in_two_steps_of_each_training(
+    cifar: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (page,) = (path for path in chapters.pages_of(16) if path.name.startswith("16a"))
+    cells = [cell for cell in chapters.read(page).cells if cell.kind == "code"]
+    monkeypatch.setattr(runtime, "budget", lambda **_: 2)
+    monkeypatch.setattr(plt, "show", lambda: None)
+    names: dict[str, Any] = {"display": print}
+    done = 0
+    for cell in cells:
+        if "exercise" in cell.tags or cell.source.startswith("check("):
+            continue  # these speak of no data
+        source = cell.source.replace('images("shapes")', 'images("cifar10")')
+        done += source != cell.source
+        exec(compile(source, f"{page.name}:{cell.line}", "exec"), names)
+    plt.close("all")
+    assert done == 1
+    assert names["data"].name == "cifar10"
+    assert set(names["judged"]) >= {"rebuilt", "two stages", "prior", "real"}
+    assert "shapes" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["digits", "kmnist"])

@@ -98,6 +98,29 @@ def test_a_game_is_kept_with_both_players_and_its_history(mnist, tmp_path, monke
     assert {value.dtype for value in kept.values()} == {torch.float16, torch.int64}
 
 
+def test_the_models_of_shapes_are_made_in_stages_that_go_on_from_their_checkpoints(tmp_path, monkeypatch):
+    monkeypatch.setattr(make_pretrained, "SHAPES_VAE_STAGES", ((1e-3, 2, 4), (1e-4, 1, 1)))
+    monkeypatch.setattr(make_pretrained, "SHAPES_GAN_STEPS", 2)
+    monkeypatch.setattr(make_pretrained, "SHAPES_GAN_SAMPLES", 100)
+    threads = torch.get_num_threads()
+    for name in ("shapes_vae", "shapes_gan"):
+        made = []
+        for out in ("first", "again"):
+            arguments = [name, "--out", str(tmp_path / out), "--run", str(tmp_path / name)]
+            try:
+                assert make_pretrained.main(arguments) == 0
+            finally:
+                torch.set_num_threads(threads)
+            made.append((tmp_path / out / f"{name}.safetensors").read_bytes())
+        assert made[0] == made[1]
+        card = json.loads((tmp_path / "first" / f"{name}.json").read_text("utf-8"))
+        assert [stage["steps"] for stage in card["stages"]] == ([2, 1] if name == "shapes_vae" else [2])
+        assert {value.dtype for value in load_file(tmp_path / "first" / f"{name}.safetensors").values()} <= {
+            torch.float16,
+            torch.int64,
+        }
+
+
 def test_a_training_that_is_stopped_writes_nothing_and_says_so(tmp_path, monkeypatch, capsys):
     def stopped(seed, run):
         raise KeyboardInterrupt

@@ -16,10 +16,12 @@ from gm_lib.vae import (
     DiscretizedLogistic,
     Gaussian,
     PixelGaussian,
+    SharedDiscretizedLogistic,
     digit_vae,
     likelihood,
 )
 
+LEVELLED = ("discretized_logistic", "shared_discretized_logistic", "categorical")  # of 256 levels
 SHAPE = (2, 3, 5)  # channels, height, width: all different, so that a wrong reshape shows
 
 
@@ -135,6 +137,34 @@ def test_discretized_logistic_equals_the_difference_of_scipys_cdf():
     np.testing.assert_allclose(model.log_prob(x, params).numpy(), expected, rtol=1e-5)
 
 
+def test_with_one_scale_for_all_it_is_the_discretized_logistic_of_equal_scales():
+    own, shared, x = DiscretizedLogistic(SHAPE), SharedDiscretizedLogistic(SHAPE), grey(7, *SHAPE)
+    torch.nn.init.constant_(shared.log_scale, -2.5)
+    location = x + 0.1 * torch.randn(7, *SHAPE)
+    params = torch.cat([location, torch.full_like(location, -2.5)], dim=1)
+    torch.testing.assert_close(shared.log_prob(x, location), own.log_prob(x, params))
+    torch.testing.assert_close(shared.mean(location), own.mean(params))
+    assert shared.params_shape == SHAPE
+    assert [p.numel() for p in shared.parameters()] == [1]
+
+
+def test_one_learned_scale_comes_to_the_most_likely_one_by_scipy():
+    # Narrow bins and no outer ones: the discretized logistic is then a logistic density.
+    x = (0.5 + 0.05 * torch.randn(1, 60, 1).clamp(-3, 3)).mul(255).round() / 255
+    model = SharedDiscretizedLogistic((60, 1))
+    lbfgs = torch.optim.LBFGS(list(model.parameters()), line_search_fn="strong_wolfe")
+
+    def loss():
+        lbfgs.zero_grad()
+        value = -model.log_prob(x, torch.full_like(x, 0.5)).mean()
+        value.backward()
+        return value
+
+    lbfgs.step(loss)
+    _, expected = stats.logistic.fit(x.flatten().double().numpy(), floc=0.5)
+    assert model.log_scale.exp().item() == pytest.approx(expected, rel=0.02)
+
+
 @pytest.mark.parametrize("location", [-5.0, 0.0, 0.3, 0.5, 1.0, 7.0])
 @pytest.mark.parametrize("log_scale", [-50.0, -8.0, -5.0, 0.0, 8.0, 50.0])
 def test_discretized_logistic_sums_to_one_over_its_256_levels(location, log_scale):
@@ -234,7 +264,7 @@ def test_grey_pixels_are_no_bernoulli_outcomes():
 
 
 @pytest.mark.parametrize("bad", [torch.rand(4, *SHAPE), grey(4, *SHAPE) * 255, 2 * grey(4, *SHAPE) - 1])
-@pytest.mark.parametrize("name", ["discretized_logistic", "categorical"])
+@pytest.mark.parametrize("name", LEVELLED)
 def test_values_between_or_outside_the_levels_are_refused(name, bad):
     with pytest.raises(ValueError, match=r"256 levels 0, 1/255"):
         likelihood(name, SHAPE).check(bad)
@@ -271,7 +301,7 @@ def test_the_distribution_of_torch_agrees_in_log_prob_mean_and_shape(name):
     x, params = data_for(name, 4, *SHAPE), params_for(model, 6, 4, scale=0.5)
     law = model.distribution(params)
     assert (law.batch_shape, law.event_shape) == ((6, 4), SHAPE)
-    levels = name in ("discretized_logistic", "categorical")
+    levels = name in LEVELLED
     torch.testing.assert_close(
         law.log_prob((x * 255).round() if levels else x), model.log_prob(x, params), rtol=1e-4, atol=1e-3
     )
