@@ -31,6 +31,10 @@ class Asked:
     gate: Limit | None = None
     aim: Limit | None = None
 
+    def __post_init__(self) -> None:
+        if not self.unit:  # else found by the record, after the hours of measuring
+            raise ValueError(f"{self.what!r} needs a unit: a word such as share, ratio or updates.")
+
 
 @dataclass(frozen=True)
 class Claim:

@@ -36,8 +36,8 @@ UNIT = "nats per time step"
     independent_valid=Asked(f"independent keys, validation, k = {DRAWS}", UNIT),
     autoregressive_kl=Asked("KL of the codes with autoregressive keys", UNIT),
     independent_kl=Asked("KL of the codes with independent keys", UNIT),
-    autoregressive_steps=Asked("updates of the one with autoregressive keys", ""),
-    independent_steps=Asked("updates of the one with independent keys", ""),
+    autoregressive_steps=Asked("updates of the one with autoregressive keys", "updates"),
+    independent_steps=Asked("updates of the one with independent keys", "updates"),
 )
 def music_models(seed: int) -> Measured:
     """Train a model with each output from ``seed``, by the function that made the shipped weights."""

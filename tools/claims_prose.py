@@ -32,7 +32,7 @@ ORDER = 4  # the best on the validation names
     helped_bound=Asked("its bound of 100 draws", CHARACTER),
     helped_kl=Asked("its KL per name", "nats", gate=at_least(6.0)),
     gan_by_counting=Asked("2,000 names of the GAN, by counting", CHARACTER),
-    gan_different=Asked("different ones among them", ""),
+    gan_different=Asked("different ones among them", "names"),
 )
 def prose_models(seed: int) -> Measured:
     """Train the four models from ``seed`` by the functions that made the shipped ones."""

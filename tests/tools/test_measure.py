@@ -174,6 +174,11 @@ def test_a_wrong_command_says_what_is_wrong(toy, course, arguments, message, cap
     assert message in capsys.readouterr().err
 
 
+def test_a_quantity_without_a_unit_is_refused_before_anything_is_measured():
+    with pytest.raises(ValueError, match="'length' needs a unit"):
+        Asked("length", "")
+
+
 def test_the_list_names_every_claim(capsys):
     assert main(["--list"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == sorted(CLAIMS)
