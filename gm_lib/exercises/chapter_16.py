@@ -895,7 +895,7 @@ def _music_parallels(answer: Any) -> str:
                 _music_fifths, along=True
             ),
             "only the bass and the soprano are looked at: all six pairs count.": lambda before, now: (
-                _music_fifths((before[0], 0, 1, before[3]), (now[0], 0, 1, now[3]))
+                _music_fifths([before[0], 0, 1, before[3]], [now[0], 0, 1, now[3]])
             ),
             "every pair is counted twice, as (low, high) and as (high, low).": lambda before, now: (
                 2 * _music_fifths(before, now)
@@ -915,4 +915,4 @@ def _music_parallels(answer: Any) -> str:
         },
         name="the number of parallel fifths",
     )
-    return "That a rule is kept can be counted. The next cell does so, with your function."
+    return "That a rule is kept can be counted: now count it in pieces."
