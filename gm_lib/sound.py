@@ -269,8 +269,7 @@ def midi_content(x: Tensor, *, seconds: float = STEP) -> bytes:
     events = [(0, b"\xff\x51\x03" + round(1e6 * seconds).to_bytes(3, "big"))]  # microseconds a quarter
     for key, start, end in _notes(roll):
         events += [(start, bytes([0x90, LOWEST + key, 80])), (end, bytes([0x80, LOWEST + key, 0]))]
-    # Of one moment, the tempo first, and notes end before others begin.
-    events.sort(key=lambda event: (event[0], event[1][0] == 0x90))
+    events.sort(key=lambda event: event[0])  # a key never ends and begins at one moment: that is a held note
     events.append((len(roll), b"\xff\x2f\x00"))
     track, now = b"", 0
     for step, event in events:

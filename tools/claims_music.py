@@ -15,8 +15,9 @@ from make_pretrained import MUSIC_VAE_STEPS, trained_music_vae
 # How the autoregressive model is changed, by the name of the output.
 OUTPUTS: dict[str, dict[str, Any]] = {
     "autoregressive": {},
-    "independent": {"output": "independent", "dropout": 0.2, "lr": 5e-3},
+    "independent": {"output": "independent", "dropout": 0.2, "lr": 5e-3, "decay_steps": 2500},
 }
+STEPS = {"autoregressive": MUSIC_VAE_STEPS, "independent": 2500}
 DRAWS = 10
 UNIT = "nats per time step"
 
@@ -43,7 +44,7 @@ def music_models(seed: int) -> Measured:
     data = chorales(fallback=False)
     found: Measured = {}
     for name, config in OUTPUTS.items():
-        model, steps = trained_music_vae(data, seed, MUSIC_VAE_STEPS, **config)
+        model, steps = trained_music_vae(data, seed, STEPS[name], **config)
         for suffix, part in (("", data.test), ("_valid", data.valid)):
             bound = log_likelihood(model, part.x, part.lengths, k=DRAWS, seed=seed).bound
             found[f"{name}{suffix}"] = ratio(-bound, part.lengths).mean

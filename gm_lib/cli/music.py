@@ -35,8 +35,8 @@ model_options = (
         help="The keys of a step: each told of those below it, or independent given code and past.",
     ),
     click.option("--latent-dim", type=POSITIVE, default=16, help="Dimensions of the code of a step."),
-    click.option("--hidden", type=POSITIVE, default=96, help="Units of a hidden layer and of each memory."),
-    click.option("--units", type=POSITIVE, default=3, help="Hidden units for each autoregressive key."),
+    click.option("--hidden", type=POSITIVE, default=128, help="Units of a hidden layer and of each memory."),
+    click.option("--units", type=POSITIVE, default=4, help="Hidden units for each autoregressive key."),
     click.option(
         "--dropout", type=Finite(0, 1, max_open=True), default=0.4, help="Share of units dropped in training."
     ),

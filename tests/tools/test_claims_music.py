@@ -22,7 +22,7 @@ def _few_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(make_pretrained, "MUSIC_VAE_CONFIG", SMALL)
     monkeypatch.setattr(make_pretrained, "MUSIC_EVERY", 2)
     monkeypatch.setattr(make_pretrained, "MUSIC_VAE_STEPS", 4)
-    monkeypatch.setattr(claims_music, "MUSIC_VAE_STEPS", 4)
+    monkeypatch.setattr(claims_music, "STEPS", dict.fromkeys(claims_music.OUTPUTS, 4))
 
 
 def test_both_outputs_are_measured_on_test_and_validation_pieces() -> None:

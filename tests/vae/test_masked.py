@@ -45,6 +45,16 @@ def test_the_hidden_units_matter(model):
     assert abs(odds[1, 1] - odds[1, 0] - odds[0, 1] + odds[0, 0]).item() > 1e-3
 
 
+def test_a_hidden_unit_brings_the_value_before_to_its_own_value(model):
+    """Without the direct way, the odds of each value but the first still depend on the one before it."""
+    torch.nn.init.zeros_(model.weight)
+    log_p = model.log_prob(ALL, torch.zeros(4 * VALUES).expand(32, -1)).exp().reshape([2] * VALUES)
+    for i in range(1, VALUES):
+        p = log_p.sum(tuple(range(i + 1, VALUES))) if i + 1 < VALUES else log_p
+        odds = p[..., 1].log() - p[..., 0].log()
+        assert (odds.select(-1, 1) - odds.select(-1, 0)).abs().max() > 1e-3
+
+
 def test_at_first_it_is_independent_given_the_biases():
     params = torch.randn(32, 4 * VALUES)
     made, other = MaskedBernoulli([VALUES], 3), AutoregressiveBernoulli([VALUES])

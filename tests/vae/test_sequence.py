@@ -98,6 +98,22 @@ def test_what_stands_behind_a_sequence_counts_nowhere(model, monkeypatch):
     torch.testing.assert_close(together, junk)
 
 
+def test_weights_do_not_depend_on_what_stands_behind_a_sequence(model):
+    x, lengths = torch.randint(0, 2, (3, 4, 2)).float(), torch.tensor([4, 2, 1])
+    inside = (torch.arange(4) < lengths[:, None])[..., None]
+    with torch.no_grad():
+        of_zeros, of_ones = (
+            model.log_weights(
+                x.where(inside, torch.tensor(behind)),
+                lengths,
+                k=2,
+                generator=torch.Generator().manual_seed(0),
+            )
+            for behind in (0.0, 1.0)
+        )
+    torch.testing.assert_close(of_zeros, of_ones)
+
+
 def test_what_is_remembered_is_of_the_past_alone_and_the_posterior_looks_ahead(model):
     x = torch.rand(1, 3, 2, requires_grad=True)
     lengths = torch.tensor([3])
@@ -105,15 +121,20 @@ def test_what_is_remembered_is_of_the_past_alone_and_the_posterior_looks_ahead(m
     (past,) = torch.autograd.grad(h[0, 1].sum(), x, retain_graph=True)
     assert bool(past[0, 0].any())
     assert not bool(past[0, 1:].any())
+    with torch.no_grad():
+        model.posterior_back.weight.zero_()  # or the code before would tell of all that it was told of
     _, q = model.infer(x, lengths, h.detach(), torch.zeros(1, 3, 1))
     (ahead,) = torch.autograd.grad(q.mean[0, 1].sum(), x)
+    assert not bool(ahead[0, 0].any())
+    assert bool(ahead[0, 1].any())
     assert bool(ahead[0, 2].any())
 
 
 def test_the_beginning_is_told_from_silence():
     model = music_vae(values=2, hidden=5).eval()
     h = model.remember(torch.zeros(1, 2, 2))
-    assert not torch.allclose(h[0, 0], h[0, 1])
+    silence = model.past(torch.zeros(1, 1, 3))[0]
+    assert not torch.allclose(h[0, 0], silence[0, 0])
     silent_first = model.remember(torch.zeros(1, 3, 2))
     torch.testing.assert_close(silent_first[:, :2], h)
 
