@@ -545,7 +545,7 @@ def music_vae(seed: int, run: Path | None) -> Made:
         "nothing by the test pieces.",
         "config": model.config,
         "stages": [{"lr": model.lr, "steps": step}],
-        "nats_per_step": {split: music_scores(model, getattr(data, split), seed) for split in SCORED},
+        "nats_per_step": {split: music_scores(model, getattr(data, split), seed) for split in MUSIC_SCORED},
     }
     return Made(kept, facts)
 
@@ -584,7 +584,7 @@ def trained_music_vae(data: MusicData, seed: int, steps: int, **config: Any) -> 
     return model.eval(), at
 
 
-SCORED = ("valid", "test")
+MUSIC_SCORED = ("valid", "test")
 
 
 def music_scores(model: SequenceVAE, pieces: Pieces, seed: int) -> dict[str, Any]:
