@@ -154,7 +154,8 @@ def music_players(rolls: Sequence[Tensor], names: Sequence[str]) -> Players:
     """Return a player for each of the piano ``rolls`` (steps, 88), with its picture, name and MIDI file.
 
     End a cell with the call. Time runs to the right and pitch upwards, from the 16th to the 79th key; what
-    sounds is black. A step takes 0.4 s, and each second of sound puts some 21 kB into the notebook or page.
+    sounds is black. Vertical lines begin the steps, also in notes that go on, and horizontal ones lie under
+    each C. A step takes 0.4 s, and each second of sound puts some 21 kB into the notebook or page.
 
     Raises ``ValueError`` for another number of names, an empty name, and what ``gm_lib.sound`` refuses.
     """
@@ -172,14 +173,15 @@ def music_players(rolls: Sequence[Tensor], names: Sequence[str]) -> Players:
 
 _ROW = "display: flex; flex-wrap: wrap; gap: 0.9em; align-items: flex-end"
 _PICTURE = "width: 100%; height: 7em; image-rendering: pixelated; border-radius: 4px"
+_ROLL = "width: 100%; height: 192px; border-radius: 4px"  # three for each of 64 keys
 
 
 def _player(name: str, wav: bytes, png: bytes, midi: bytes | None = None) -> str:
     """Return the HTML of one player, with a MIDI file if there is one; ``name`` may hold any characters."""
     name = html.escape(name)
-    shown, width, link = "Spectrogram", "9.5em", ""
+    shown, width, link, style = "Spectrogram", "9.5em", "", _PICTURE
     if midi is not None:
-        shown, width = "Piano roll", "14em"
+        shown, width, style = "Piano roll", "14em", _ROLL
         link = (
             f' (<a download="{name}.mid" aria-label="MIDI file of {name}" '
             f'href="data:audio/midi;base64,{base64.b64encode(midi).decode()}">MIDI</a>)'
@@ -187,7 +189,7 @@ def _player(name: str, wav: bytes, png: bytes, midi: bytes | None = None) -> str
     sound, picture = (base64.b64encode(content).decode() for content in (wav, png))
     return (
         f'<figure style="margin: 0; width: {width}">'
-        f'<img alt="{shown} of the sound: {name}" style="{_PICTURE}" '
+        f'<img alt="{shown} of the sound: {name}" style="{style}" '
         f'src="data:image/png;base64,{picture}">'
         f'<audio controls preload="metadata" aria-label="Play: {name}" style="width: 100%; height: 2.4em" '
         f'src="data:audio/wav;base64,{sound}"></audio>'
@@ -205,10 +207,15 @@ def _picture(waveform: Tensor) -> bytes:
 
 
 def _roll_picture(roll: Tensor) -> bytes:
-    """Return the PNG of a piano roll, the highest key on top, without the keys that choirs do not reach."""
+    """Return the PNG of a piano roll, the highest key on top, without the keys that choirs do not reach.
+
+    A step is 12 pixels wide and a key 3 high; the C's are keys 3, 15, 27, …
+    """
     content = io.BytesIO()
-    shown = roll[:, 15:79].T.flip(0).detach().cpu().numpy()
-    plt.imsave(content, shown, cmap="gray_r", vmin=0, vmax=1, format="png")
+    ink = roll[:, 15:79].T.detach().cpu().float().repeat_interleave(3, 0).repeat_interleave(12, 1)
+    ink[3 * 12 :: 3 * 12] = ink[3 * 12 :: 3 * 12].clamp(min=0.25)  # the lowest row of a C, from key 27 on
+    ink[:, ::12] = 0.15 + 0.45 * ink[:, ::12]  # the first column of a step
+    plt.imsave(content, ink.flip(0).numpy(), cmap="gray_r", vmin=0, vmax=1, format="png")
     return content.getvalue()
 
 

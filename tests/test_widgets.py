@@ -336,9 +336,14 @@ def test_music_has_its_piano_roll_its_sound_and_its_midi_file():
         "Piano roll of the sound: half",
     ]
     picture = Image.open(io.BytesIO(base64.b64decode(page.of("img")[0]["src"].split(",")[1]))).convert("L")
-    dark = np.argwhere(np.asarray(picture) < 128)
-    assert picture.size == (4, 64)
-    assert dark.tolist() == [[27, 3], [39, 0]]  # the higher note further up, and later
+    pixels = np.asarray(picture)
+    assert picture.size == (4 * 12, 64 * 3)
+    inside = pixels[1::3, 6::12]  # the middle of a key, away from the lines
+    assert np.argwhere(inside < 128).tolist() == [[27, 3], [39, 0]]  # the higher note further up, and later
+    grey = (pixels > 128) & (pixels < 250)
+    assert np.flatnonzero(grey.all(0)).tolist() == [12, 24]  # steps begin here, and the notes elsewhere
+    assert np.flatnonzero(grey[:, 15]).tolist() == [3 * (64 - key + 15) - 1 for key in (75, 63, 51, 39, 27)]
+    assert 50 < pixels[3 * 39 + 1, 0] < 200  # a note shows the line of its step
     assert page.of("a")[0]["download"] == "a <piece>.mid"
     assert base64.b64decode(page.of("a")[1]["href"].split(",")[1]) == midi_content(roll[:2])
     sound = read_wav(base64.b64decode(page.of("audio")[0]["src"].split(",")[1]))

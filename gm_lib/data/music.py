@@ -181,21 +181,32 @@ def synthesized_pieces(n: int, *, seed: int = 0) -> Pieces:
     return pad(rolls)
 
 
-def synthesized_entropy(lengths: Tensor) -> float:
+def synthesized_entropy(lengths: Tensor, *, independent: bool = False) -> float:
     """Return what the best model of :func:`synthesized_pieces` scores: expected -log p, in nats per step.
 
     Over pieces of these ``lengths`` (n,), all steps counted alike: log 3 for the voicing of each, and for
-    each but the first of a piece the entropy of the next chord, given the last one.
+    each but the first of a piece the entropy of the next chord, given the last one. With ``independent`` it
+    is the best of those models whose keys are independent, given the steps before: the sum of the entropies
+    of the keys, given the last chord, which the last step tells.
     """
     chain = torch.tensor(TRANSITIONS, dtype=torch.float64)
-    of_next = torch.special.entr(chain).sum(1)  # (6,)
+    if independent:
+        on = torch.stack([piano_roll(three).mean(0) for three in VOICINGS]).double()  # p(key | chord)
+        at_first, of_next = _of_keys(on[0]), _of_keys(chain @ on)
+    else:
+        at_first = torch.tensor(math.log(3))
+        of_next = math.log(3) + torch.special.entr(chain).sum(1)  # (6,)
     now = torch.eye(len(CHORDS), dtype=torch.float64)[0]
-    spent = [0.0]  # nats on the chords of the first t steps, of which the first costs nothing
+    spent = [0.0, float(at_first)]  # nats on the first t steps
     for _ in range(int(lengths.max()) - 1):
         spent.append(spent[-1] + float(now @ of_next))
         now = now @ chain
-    total = sum(spent[int(steps) - 1] + int(steps) * math.log(3) for steps in lengths)
-    return total / int(lengths.sum())
+    return sum(spent[int(steps)] for steps in lengths) / int(lengths.sum())
+
+
+def _of_keys(p: Tensor) -> Tensor:
+    """Return the entropy of independent keys that are on with these probabilities (*, 88), in nats: (*)."""
+    return (torch.special.entr(p) + torch.special.entr(1 - p)).sum(-1)
 
 
 def _parts(data: MusicData) -> dict[str, Pieces]:

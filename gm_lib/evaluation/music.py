@@ -86,11 +86,14 @@ class ChordBigram:
 class MusicReport:
     """What :func:`musical_statistics` counts, each a share or a mean with the standard error over pieces."""
 
+    moves: Estimate
+    """Of all steps but the first: how many go from four notes to four other ones. The next two are shares
+    of these moves."""
     parallels: Estimate
-    """Of moves from four notes to four other ones: in how many two voices a fifth or an octave apart are so
-    again, having moved."""
+    """In how many of the moves two voices a fifth or an octave apart are the same interval apart again, both
+    having moved. Whole octaves between the two do not matter, nor does the direction."""
     overlaps: Estimate
-    """Of the same moves: in how many a voice goes beyond where its neighbour just was."""
+    """In how many of the moves a voice goes beyond where its neighbour just was."""
     span: Estimate
     """Semitones from the lowest to the highest note of a step that is not silent."""
     repeats: Estimate
@@ -108,7 +111,7 @@ def musical_statistics(pieces: Sequence[Tensor]) -> MusicReport:
     """
     counts = torch.tensor([_counted(roll) for roll in pieces], dtype=torch.float64).reshape(-1, 7)
     parallels, overlaps, moves, span, sounding, repeats, steps = counts.T
-    pairs = (parallels, moves), (overlaps, moves), (span, sounding), (repeats, steps)
+    pairs = (moves, steps), (parallels, moves), (overlaps, moves), (span, sounding), (repeats, steps)
     nothing = Estimate(math.nan, math.nan, len(counts))
     return MusicReport(
         *(nothing if len(counts) > 1 and not count.any() else ratio(total, count) for total, count in pairs)
@@ -124,7 +127,9 @@ def _counted(roll: Tensor) -> tuple[int, ...]:
         if len(before) == len(now) == VOICES and before != now:
             moves += 1
             parallels += any(
-                before[i] != now[i] and (now[j] - now[i]) % 12 == (before[j] - before[i]) % 12 in (0, 7)
+                before[i] != now[i]
+                and before[j] != now[j]
+                and (now[j] - now[i]) % 12 == (before[j] - before[i]) % 12 in (0, 7)
                 for i in range(VOICES)
                 for j in range(i + 1, VOICES)
             )

@@ -687,14 +687,17 @@ def _music_nats(
 
 
 def _music_cases() -> list[dict[str, Tensor]]:
-    """Return pieces of different lengths, with a first step that costs more and other numbers behind."""
+    """Return pieces of different lengths, with a first step that costs more and other numbers behind.
+
+    Behind the last pieces are no finite ones.
+    """
     cases = []
-    for lengths in ([9, 4, 2], [5], [3, 8, 8, 5]):
+    for lengths, off in (([9, 4, 2], 1.0), ([5], 1.0), ([3, 8, 8, 5], 1.0), ([2, 4], math.inf)):
         log_p = -8 - 3 * torch.rand(len(lengths), max(lengths))
         log_p[:, 0] -= 6
         of = torch.tensor(lengths)
         behind = torch.arange(log_p.shape[1]) >= of[:, None]
-        cases.append({"log_p": log_p.where(~behind, 0.7 * log_p), "lengths": of})
+        cases.append({"log_p": log_p.where(~behind, 0.7 * off * log_p), "lengths": of})
     return cases
 
 
@@ -720,6 +723,16 @@ def _music_bugs(answer: Any) -> str:
             f"one of two bugs is mended: {first}": lambda p, n: _music_nats(p, n, first=1),
             "all numbers behind the ends are counted: they are padding.": lambda p, n: _music_nats(
                 p, n, padded=True
+            ),
+            "you divide by the steps of the pieces, and the sum has padding in it.": lambda p, n: (
+                -p.sum() / n.sum()
+            ),
+            "one step of padding is summed behind each end: counted from 0, the last step of a piece is "
+            "lengths - 1.": lambda p, n: _music_nats(F.pad(p, (0, 1)), n + 1) * (n + 1).sum() / n.sum(),
+            "one step of padding counts behind each end: counted from 0, the last step of a piece is "
+            "lengths - 1.": lambda p, n: _music_nats(p, (n + 1).clamp(max=p.shape[1])),
+            "padding may be infinite, and 0 · ∞ is NaN: choose with where, do not multiply.": lambda p, n: (
+                -(p * (torch.arange(p.shape[1]) < n[:, None])).sum() / n.sum()
             ),
             "step 0 is left out of the sum, and yet counted in the number of steps.": lambda p, n: (
                 _music_nats(p, n, first=1) * (n - 1).sum() / n.sum()
@@ -755,6 +768,7 @@ _MUSIC_PRICE_MISTAKES = {
     "independent": {
         88 * _MUSIC_ENTROPY / math.log(2): "that is in bits. A bit is ln 2 nats.",
         _MUSIC_ENTROPY: "that is one key. There are 88.",
+        math.log(88) - 87 * math.log(87 / 88): "that has one key on of 88, and four are.",
         -4 * math.log(_MUSIC_SHARE): "those are the four keys that sound. The others have to be said, too.",
         -84 * math.log(1 - _MUSIC_SHARE): "those are the keys that are silent. Four sound, too.",
     },
@@ -783,12 +797,18 @@ def _music_prices(answer: Any) -> str:
         listed = ", ".join(f'"{key}"' for key in keys)
         raise Wrong(f"the answer is a dictionary with the keys {listed}.")
     given = {key: number(answer[key], f'"{key}"') for key in keys}
+    expect(min(given.values()) >= 0, "a price is -log p, and not negative.")
+    swapped = is_close(
+        [given["independent"], given["best"]], [_MUSIC_PRICES["best"], 88 * _MUSIC_ENTROPY], rtol=2.8e-3
+    )
+    expect(not swapped, '"independent" and "best" are the wrong way round: the best model pays less.')
     for key, right in _MUSIC_PRICES.items():
         if is_close(given[key], right, rtol=2.8e-3, atol=0.0):
             continue
         for mistaken, why in _MUSIC_PRICE_MISTAKES[key].items():
             expect(not is_close(given[key], mistaken, rtol=2.8e-3, atol=0.0), f'"{key}": {why}')
-        raise Wrong(f'"{key}" is not {given[key]:.4g}.')
+        rounded = is_close(given[key], right, rtol=0.0, atol=0.5)
+        raise Wrong(f'"{key}" is not {given[key]:.4g}{": give three digits" if rounded else ""}.')
     return "Independence costs 1.6 nats a step here, and more where the four notes must make a chord."
 
 
@@ -804,18 +824,28 @@ def _music_fifths(
     neighbours: bool = False,
     interval: int = 7,
     same: bool = False,
+    along: bool = False,
+    every: int = 12,
 ) -> int:
     """Return the pairs in parallel fifths, with the mistakes that are asked for."""
     found = 0
     for low in range(4):
         for high in range(low + 1, 4):
             was, now_is = before[high] - before[low], now[high] - now[low]
-            fifth = [(gap % 12 if octaves else gap) == interval for gap in (was, now_is)]
-            moves = [before[i] != now[i] for i in (low, high)]
+            fifth = [(gap % every if octaves else gap) == interval for gap in (was, now_is)]
+            steps = [now[i] - before[i] for i in (low, high)]
+            moves = [step != 0 for step in steps]
             count = {"both": all(moves), "either": any(moves), "never asked": True}[moved]
             near = high == low + 1 or not neighbours
-            found += all(fifth) and count and near and (was == now_is or not same)
+            along_or_not = steps[0] * steps[1] > 0 or not along
+            found += all(fifth) and count and near and along_or_not and (was == now_is or not same)
     return found
+
+
+def _music_leaps_ignored(before: list[int], now: list[int]) -> int:
+    """Return the pairs in parallel fifths, taking a voice that leaps an octave for one that stays."""
+    stays = [a if (b - a) % 12 == 0 else b for a, b in zip(before, now, strict=True)]
+    return _music_fifths(before, stays)
 
 
 _MUSIC_MOVES = (
@@ -831,6 +861,9 @@ _MUSIC_MOVES = (
     ((50, 57, 62, 69), (48, 55, 60, 67)),
     ((48, 52, 55, 60), (48, 53, 67, 72)),  # the bass stays, and its fifth moves by an octave
     ((48, 55, 60, 64), (36, 55, 60, 64)),  # the fifth stays, and its bass moves by an octave
+    ((48, 67, 72, 76), (53, 60, 69, 74)),  # one, the bass upwards and the tenor downwards
+    ((48, 55, 64, 72), (60, 67, 76, 84)),  # one, by an octave
+    ((48, 52, 60, 67), (50, 53, 65, 69)),  # one, of the outer voices
 )
 
 
@@ -857,6 +890,20 @@ def _music_parallels(answer: Any) -> str:
                 _music_fifths, moved="never asked"
             ),
             "one of the two moved, and both must have.": partial(_music_fifths, moved="either"),
+            "voices that leap an octave have moved, too.": _music_leaps_ignored,
+            "only voices that move the same way are looked at: the direction does not matter.": partial(
+                _music_fifths, along=True
+            ),
+            "only the bass and the soprano are looked at: all six pairs count.": lambda before, now: (
+                _music_fifths([before[0], 0, 1, before[3]], [now[0], 0, 1, now[3]])
+            ),
+            "every pair is counted twice, as (low, high) and as (high, low).": lambda before, now: (
+                2 * _music_fifths(before, now)
+            ),
+            "you find none, and some of the moves that were tried have some.": lambda before, now: 0.0,
+            "multiples of 7 are no fifths: 7 must be left over after whole octaves, gap % 12 == 7.": partial(
+                _music_fifths, interval=0, every=7
+            ),
             "a fifth has 7 semitones; 5 are a fourth.": partial(_music_fifths, interval=5),
             "octaves were counted, not fifths.": partial(_music_fifths, interval=0),
             "from a fifth to a twelfth counts, too: whole octaves do not matter.": partial(
@@ -868,7 +915,7 @@ def _music_parallels(answer: Any) -> str:
         },
         name="the number of parallel fifths",
     )
-    return "In Bach's four voices there are hardly any; that a rule is kept is something that can be counted."
+    return "That a rule is kept can be counted: now count it in pieces."
 
 
 # 16.12, prose: nats per character

@@ -112,6 +112,22 @@ def test_the_entropy_is_what_the_chain_itself_scores_on_its_pieces():
     assert synthesized_entropy(torch.tensor([1, 1])) == pytest.approx(math.log(3))
 
 
+def test_the_entropy_of_independent_keys_is_what_they_score_on_its_pieces():
+    pieces = synthesized_pieces(400, seed=4)
+    of = {voicing: c for c, chord in enumerate(VOICINGS) for voicing in chord}
+    share = torch.tensor(
+        [[sum(key + 21 in notes for notes in chord) / 3 for key in range(88)] for chord in VOICINGS]
+    )
+    spent = []
+    for i in range(len(pieces)):
+        x = pieces.piece(i)
+        chords = [of[notes] for notes in notes_of(x)]
+        p = torch.stack([share[0], *(torch.tensor(TRANSITIONS[c]) @ share for c in chords[:-1])])
+        spent.append(-(torch.xlogy(x, p) + torch.xlogy(1 - x, 1 - p)).sum())
+    off = torch.stack(spent) - synthesized_entropy(pieces.lengths, independent=True) * pieces.lengths
+    assert abs(off.mean()) < 4 * off.std() / math.sqrt(len(off))
+
+
 def test_pieces_depend_on_the_seed_alone():
     torch.manual_seed(1)
     first, again = synthesized_pieces(3, seed=5), synthesized_pieces(3, seed=5)

@@ -73,6 +73,14 @@ def test_parallel_fifths_and_octaves_are_found_in_voices_that_move():
     assert musical_statistics(both(*fifth)).parallels.mean == 1
     octave = (48, 60, 64, 67), (50, 62, 65, 69)
     assert musical_statistics(both(*octave)).parallels.mean == 1
+    higher_held = (36, 55, 64, 67), (48, 55, 64, 67)  # the bass leaps an octave under a fifth that is held
+    assert musical_statistics(both(*higher_held, higher_held[0])).parallels.mean == 0
+    lower_held = (36, 43, 60, 64), (36, 55, 60, 64)
+    assert musical_statistics(both(*lower_held)).parallels.mean == 0
+    to_the_other = (48, 55, 64, 69), (50, 62, 65, 69)  # from a fifth to an octave
+    assert musical_statistics(both(*to_the_other)).parallels.mean == 0
+    contrary = (48, 67, 72, 76), (53, 60, 69, 74)  # bass and tenor, from a twelfth to a fifth
+    assert musical_statistics(both(*contrary)).parallels.mean == 1
     by_a_twelfth = (48, 64, 67, 72), (50, 62, 69, 77)  # bass and alto, 19 semitones apart
     assert musical_statistics(both(*by_a_twelfth)).parallels.mean == 1
 
@@ -87,10 +95,12 @@ def test_span_and_repetition_are_counted_over_their_own_steps():
     found = musical_statistics(both(C, C, (), (60,), G, C))
     assert found.span.mean == pytest.approx((24 + 24 + 0 + 19 + 24) / 5)
     assert found.repeats.mean == pytest.approx(1 / 5)
+    assert musical_statistics(both(C, C, G, (), G, C)).moves.mean == pytest.approx(2 / 5)
 
 
 def test_where_nothing_can_be_counted_there_is_no_share():
     found = musical_statistics(both((60,), (62,)))
+    assert found.moves.mean == 0
     assert math.isnan(found.parallels.mean)
     assert math.isnan(found.overlaps.mean)
     assert found.repeats.mean == 0

@@ -389,6 +389,13 @@ WRONG["16.9"] = [
     (lambda p, n: -(p * counted_steps(p, n)).mean(), "padding included"),
     (lambda p, n: -by_selection(p, n), "the sign"),
     (lambda p, n: by_selection(p, n) + 1, "nats per step should be"),
+    (lambda p, n: -p.sum() / n.sum(), "has padding in it"),
+    (
+        lambda p, n: -p.where(torch.arange(p.shape[1]) <= n[:, None], 0.0).sum() / n.sum(),
+        "one step of padding is summed",
+    ),
+    (lambda p, n: -p[torch.arange(p.shape[1]) <= n[:, None]].mean(), "one step of padding counts"),
+    (lambda p, n: -(p * counted_steps(p, n)).sum() / n.sum(), "do not multiply"),
 ]
 
 
@@ -416,7 +423,11 @@ WRONG["16.10"] = [
     (PRICES | {"best": 4 * math.log(88)}, "lets two be one key"),
     (PRICES | {"best": math.log(88 * 87 * 86 * 85)}, "4! of them"),
     (PRICES | {"best": 14.66 / 4}, "that is one note"),
-    (PRICES | {"best": 12.0}, '"best" is not 12'),
+    (PRICES | {"best": 12.0}, '"best" is not 12.'),
+    (PRICES | {"best": 15}, '"best" is not 15: give three digits'),
+    (PRICES | {"best": -14.7}, "not negative"),
+    (PRICES | {"independent": 14.66, "best": 16.27}, "the wrong way round"),
+    (PRICES | {"independent": math.log(88) + 87 * math.log(88 / 87)}, "one key on of 88"),
     ({"coins": 61.0}, "a dictionary with the keys"),
 ]
 
@@ -491,6 +502,27 @@ WRONG["16.11"] = [
         "whole octaves do not matter",
     ),
     (lambda b, n: by_pairs(b, n) > 0, "not whether there are any"),
+    (
+        lambda b, n: pairs_where(
+            lambda a, c, d, e: fifth(a, c) and fifth(d, e) and (d - a) % 12 != 0 and (e - c) % 12 != 0, b, n
+        ),
+        "leap an octave",
+    ),
+    (
+        lambda b, n: pairs_where(
+            lambda a, c, d, e: fifth(a, c) and fifth(d, e) and (d - a) * (e - c) > 0, b, n
+        ),
+        "the direction does not matter",
+    ),
+    (lambda b, n: by_pairs((b[0], 0, 1, b[3]), (n[0], 0, 1, n[3])), "only the bass and the soprano"),
+    (lambda b, n: 2 * by_pairs(b, n), "counted twice"),
+    (lambda b, n: 0, "you find none"),
+    (
+        lambda b, n: pairs_where(
+            lambda a, c, d, e: (c - a) % 7 == 0 == (e - d) % 7 and a != d and c != e, b, n
+        ),
+        "multiples of 7",
+    ),
     (lambda b, n: 9, "the number of parallel fifths should be"),
 ]
 
