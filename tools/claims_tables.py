@@ -44,7 +44,8 @@ def filled_by(table: str) -> list[str]:
         f"{LATENT['crossed']} latent dimensions for crossed and {LATENT['wine']} for the others, {HIDDEN} "
         f"hidden units (none in a linear decoder), and {DRAWS} draws in training; of their weights in the "
         "course of training those are taken that give observed cells of validation rows the highest "
-        "likelihood. They fill by `impute` with 1,000 draws. A seed deals the rows, hides the cells and starts the networks."
+        "likelihood. They fill by `impute` with 1,000 draws. A seed deals the rows, hides the cells and "
+        "starts the networks."
     ),
     data=(
         "`table_data`: crossed (800 test rows for each seed), iris (30), wine (36), breast_cancer (114), "
