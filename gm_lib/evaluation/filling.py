@@ -24,11 +24,11 @@ def simple_fillings(train: Rows, valid: Rows, test: Rows, *, seed: int = 0) -> d
       guess.
     * "nearest rows": the mean of 5, 10 or 20 training rows that are nearest in the cells that both show; how
       many is chosen by the squared error of what is hidden in ``valid``.
-    * "linear": scikit-learn's ``IterativeImputer``, each column by a linear regression on all others, in 20
-      rounds, held within the range of the training cells. The regressions have a penalty on squared slopes,
-      0.1 to 100, chosen as the number of neighbours is: with a small one, a table of 100 rows is fitted too
-      closely. Of a categorical column the last level is left out, and is what the others lack to 1: all of
-      them together would be collinear.
+    * "regressions": scikit-learn's ``IterativeImputer``, each column by a linear regression on all others,
+      in 20 rounds, held within the range of the training cells. The regressions have a penalty on squared
+      slopes, 0.1 to 100, chosen as the number of neighbours is: with a small one, a table of 100 rows is
+      fitted too closely. Of a categorical column the last level is left out, and is what the others lack
+      to 1: all of them together would be collinear.
 
     Hidden cells of no split are looked at, but for these two choices. ``seed`` is for the order of columns.
     Raises ``ValueError`` for rows of other columns.
@@ -70,7 +70,7 @@ def simple_fillings(train: Rows, valid: Rows, test: Rows, *, seed: int = 0) -> d
     ways = {
         "column mean or mode": [by(SimpleImputer())],
         "nearest rows": [by(KNNImputer(n_neighbors=n)) for n in NEIGHBOURS if n <= len(train)],
-        "linear": [by_lines(penalty) for penalty in PENALTIES],
+        "regressions": [by_lines(penalty) for penalty in PENALTIES],
     }
     found = {
         name: min(fills, key=lambda fill: _loss(valid, fill(valid)))(test) for name, fills in ways.items()
