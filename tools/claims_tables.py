@@ -66,7 +66,7 @@ def filled_by(table: str) -> list[str]:
         for table in STEPS
         for key, what, unit in (
             ("rmse_less", "root mean squared error", SDS),
-            ("right_less", "other cells filled rightly", SHARE),
+            ("right_less", "other cells filled rightly", "percentage points"),
         )
         for name in ("linear", "vae_linear")
     },
@@ -95,9 +95,10 @@ def table_filling(seed: int) -> Measured:
             squared, right = data.test.errors(values)
             found[f"rmse_{name}_{who}"] = squared.mean().sqrt().item()
             found[f"right_{name}_{who}"] = right.mean().item()
-        for key in ("rmse", "right"):
+        for key, scale in (("rmse", 1), ("right", 100)):
             for who in ("linear", "vae_linear"):
-                found[f"{key}_less_{name}_{who}"] = found[f"{key}_{name}_vae"] - found[f"{key}_{name}_{who}"]
+                less = found[f"{key}_{name}_vae"] - found[f"{key}_{name}_{who}"]
+                found[f"{key}_less_{name}_{who}"] = scale * less
     return found
 
 
