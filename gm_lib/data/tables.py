@@ -43,7 +43,7 @@ def table_data(name: str, *, missing: float = 0.0, seed: int = 0) -> TableData:
     """Load the table called ``name``, hide a share ``missing`` of its cells, and print one line about it.
 
     * ``"iris"``: 150 flowers, four lengths and the species, of three [Fisher 1936].
-    * ``"wine"``: 178 wines, 13 measurements and the grower, of three.
+    * ``"wine"``: 178 wines, 13 measurements and the grape variety, of three.
     * ``"breast_cancer"``: 569 tumours, 30 measurements and whether benign.
     * ``"diabetes"``: 442 patients, age, sex, eight measurements and the illness a year later, a number.
     * ``"crossed"``: 4,000 rows of four real columns, a binary and a categorical one, drawn from a
@@ -178,7 +178,7 @@ def _crossed(seed: int) -> tuple[Tensor, tuple[Column, ...]]:
 
 TABLES: dict[str, Callable[[int], tuple[Tensor, tuple[Column, ...]]]] = {
     "iris": _with_class("load_iris", "species"),
-    "wine": _with_class("load_wine", "grower"),
+    "wine": _with_class("load_wine", "variety"),
     "breast_cancer": _with_class("load_breast_cancer", "diagnosis"),
     "diabetes": _diabetes,
     "crossed": _crossed,

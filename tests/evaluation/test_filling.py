@@ -18,7 +18,7 @@ def line(missing):
 
 def test_the_column_mean_is_that_of_training_cells_and_its_mode_the_guess():
     data = table_data("wine", missing=0.3)
-    filled = simple_fillings(data.train, data.valid, data.test)["column mean"]
+    filled = simple_fillings(data.train, data.valid, data.test)["column mean or mode"]
     hidden = ~data.test.shown
     expected = data.train.with_nan().nanmean(0).expand_as(filled)
     torch.testing.assert_close(filled[hidden], expected[hidden], rtol=1e-4, atol=1e-5)
@@ -40,8 +40,18 @@ def test_linear_regressions_find_a_line_and_neighbours_nearly():
         who: data.test.errors(filled)
         for who, filled in simple_fillings(data.train, data.valid, data.test).items()
     }
-    assert errors["linear"][0].median() < 1e-3 < 0.1 < errors["column mean"][0].median()
-    assert errors["nearest rows"][1].mean() > errors["column mean"][1].mean() + 0.2
+    assert errors["regressions"][0].median() < 1e-3 < 0.1 < errors["column mean or mode"][0].median()
+    assert errors["nearest rows"][1].mean() > errors["column mean or mode"][1].mean() + 0.2
+
+
+def test_regressions_of_few_rows_are_penalized():
+    """Of 16 columns without any relation the mean is the best filling, and 48 rows suggest others."""
+    raw = torch.randn(80, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    columns = tuple(Column(f"x{i}", "real") for i in range(16))
+    data = split_table("unrelated", columns, raw, missing=0.3)
+    filled = simple_fillings(data.train, data.valid, data.test)
+    squared = {who: data.test.errors(values)[0].mean() for who, values in filled.items()}
+    assert squared["regressions"] < 1.2 * squared["column mean or mode"]
 
 
 def test_hidden_cells_are_not_looked_at():

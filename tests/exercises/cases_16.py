@@ -628,9 +628,54 @@ def observed(cells, shown):
     return cells.where(shown, 0.0).sum(1)
 
 
+REFUSED["16.14"] = {"as numpy": "a gradient has to pass", "without history": "a gradient has to pass"}
 RIGHT["16.14"] = [by_rows, filled_first]
 WRONG["16.14"] = [
     (cells_changed(lambda cells, shown, sigma: (cells * shown).sum(1)), "NaN times 0 is NaN"),
+    (cells_changed(lambda cells, shown, sigma: observed(cells, shown)), "0 times NaN"),
+    (
+        lambda values, level, shown, mean, sigma, logits: torch.distributions.Normal(mean, sigma).log_prob(
+            values
+        ),
+        "torch refuses what hidden cells hold",
+    ),
+    (
+        lambda values, level, shown, mean, sigma, logits: logits.log_softmax(1).gather(1, level[:, None]),
+        "torch refuses what hidden cells hold",
+    ),
+    (
+        lambda values, level, shown, mean, sigma, logits: torch.distributions.Categorical(
+            logits=logits
+        ).log_prob(level),
+        "torch refuses what hidden cells hold",
+    ),
+    (lambda *given: by_rows(*given).detach(), "no gradient passes"),
+    (lambda *given: by_rows(*given[:4], given[4].detach(), given[5]), "reaches sigma is not"),
+    (
+        cells_changed(
+            lambda cells, shown, sigma: observed(
+                cells + F.pad(sigma.log() + 0.5 * math.log(2 * math.pi), (0, 1)), shown
+            )
+        ),
+        "no normalizing constant",
+    ),
+    (lambda *given: by_rows(*given[:4], given[4].sqrt(), given[5]), "taken for a variance"),
+    (
+        cells_changed(
+            lambda cells, shown, sigma: observed(torch.cat([cells[:, :2], -cells[:, 2:]], 1), shown)
+        ),
+        "wrong sign",
+    ),
+    (lambda *given: by_rows(*given) + given[5].logsumexp(1) * given[2][:, 2], "adds its logit"),
+    (
+        lambda *given: by_rows(*given) + given[5].log_softmax(1)[:, -1] * ~given[2][:, 2],
+        "-1 takes the last",
+    ),
+    (cells_changed(lambda cells, shown, sigma: observed(cells[:, :2], shown[:, :2])), "level is missing"),
+    (
+        cells_changed(lambda cells, shown, sigma: observed(cells, shown) / shown.sum(1)),
+        "a row without any has none",
+    ),
     (
         lambda values, level, shown, mean, sigma, logits: cells_of(
             values.nan_to_num(0.0), level, mean, sigma, logits
@@ -697,27 +742,46 @@ def standardized(values, shown, train, *, seen, left=False, correction=1):
     return torch.stack([z if left else z.where(shown, 0.0), shown.to(z.dtype)], 1)
 
 
+def with_mask(z, shown):
+    return torch.stack([z.where(shown, 0.0), shown.to(z.dtype)], 1)
+
+
+def one_mean(values, shown, train):
+    known = values[shown & train[:, None]]
+    return with_mask((values - known.mean()) / known.std(), shown)
+
+
+def mean_filled(values, shown, train):
+    mean = torch.where(shown & train[:, None], values, torch.nan).nanmean(0)
+    return with_mask((values - mean) / torch.where(shown, values, mean)[train].std(0), shown)
+
+
+def nan_scale(values, shown, train):
+    known = torch.where(shown & train[:, None], values, torch.nan)
+    return with_mask((values - known.nanmean(0)) / known.std(0), shown)
+
+
 RIGHT["16.15"] = [by_columns, by_nan]
 WRONG["16.15"] = [
     (
         lambda values, shown, train: standardized(values, shown, train, seen=shown),
-        "(2 of 3): test rows still decide",
+        "2 of 3 leaks are closed",
     ),
     (
         lambda values, shown, train: standardized(
             values, shown, train, seen=train[:, None].expand(shown.shape)
         ),
-        "(2 of 3): hidden cells still decide",
+        "2 of 3 leaks are closed",
     ),
     (
         lambda values, shown, train: standardized(
             values, shown, train, seen=shown & train[:, None], left=True
         ),
-        "(2 of 3): what is in the hidden cells",
+        "2 of 3 leaks are closed",
     ),
     (
         lambda values, shown, train: standardized(values, shown, train, seen=shown, left=True),
-        "(1 of 3): test rows still decide",
+        "1 of 3 leaks are closed",
     ),
     (
         lambda values, shown, train: standardized(
@@ -738,4 +802,13 @@ WRONG["16.15"] = [
         "Put the 0 there last",
     ),
     (lambda values, shown, train: by_columns(values, shown, train)[:, 0], "should have shape"),
+    (
+        lambda values, shown, train: standardized(
+            values, shown, train, seen=(train & shown.all(1))[:, None].expand(shown.shape)
+        ),
+        "rows without a hidden cell",
+    ),
+    (one_mean, "all columns share one mean"),
+    (mean_filled, "filled by the mean before"),
+    (nan_scale, "std is NaN where"),
 ]
