@@ -18,7 +18,7 @@ from gm_lib.data.prose import END, counted, shifted, windows
 from gm_lib.networks import decay
 from gm_lib.system.choose import whole_number
 from gm_lib.system.parallel import randn
-from gm_lib.vae.bounds import iwae_bound, log_importance_weights
+from gm_lib.vae.bounds import log_importance_weights
 from gm_lib.vae.likelihood_base import Likelihood
 from gm_lib.vae.model_base import ElboTerms, LatentVariableModel
 from gm_lib.vae.priors import StandardNormal
@@ -297,18 +297,9 @@ class TextVAE(LatentVariableModel):
             log_q_z_given_x=-0.5 * (eps.square() + log_var + math.log(2 * math.pi)).sum(-1),
         )
 
-    def importance_weighted(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return the bound of ``k`` draws, (n,), twice: its gradient is the plain one."""
-        bound = iwae_bound(self.log_weights(x, y, k=self.k))
-        return bound, bound
-
     def check(self, batch: Any) -> None:
         """Raise unless the batch ``(x, y)`` holds texts of this model's symbols."""
         self.likelihood.check(batch[0])
-
-    def matrices(self) -> list[nn.Parameter]:
-        """Return none: Adam trains them all."""
-        return []
 
     @torch.no_grad()
     def sample(self, n: int, y: Tensor | None = None, *, generator: Generator | None = None) -> Tensor:
