@@ -377,7 +377,7 @@ SHAPES_GAN_CONFIG: dict[str, Any] = {
     "lr": 1e-3,
     "betas": (0.0, 0.99),
 }
-SHAPES_GAN_STEPS, SHAPES_GAN_DECAY = 3_500, 9_000  # cut off on the way to a step size of 0
+SHAPES_GAN_STEPS = 9_000
 SHAPES_GAN_BATCH, SHAPES_GAN_SAMPLES = 32, 1000
 
 
@@ -385,7 +385,7 @@ def shapes_gan(seed: int, run: Path | None) -> Made:
     """Train a DCGAN of shapes, paired and with both penalties; keep its generator in half precision."""
     data = images("shapes")
     with forked_rng(seed):
-        model = dcgan(**SHAPES_GAN_CONFIG, decay_steps=SHAPES_GAN_DECAY)
+        model = dcgan(**SHAPES_GAN_CONFIG, decay_steps=SHAPES_GAN_STEPS)
     batches = Batches(data.train.x, batch_size=SHAPES_GAN_BATCH, seed=seed, device="cpu")
     options: dict[str, Any] = {"out": run, "checkpoint_every": 500} if run else {}
     train(model, batches, steps=SHAPES_GAN_STEPS, seed=seed, device="cpu", precision="bfloat16", **options)
@@ -400,7 +400,7 @@ def shapes_gan(seed: int, run: Path | None) -> Made:
         f"{SHAPES_GAN_BATCH} in a batch. Settings were chosen by a few shorter trials on the validation "
         "images; the test images were looked at once.",
         "config": SHAPES_GAN_CONFIG,
-        "stages": [{"lr": model.lr, "steps": SHAPES_GAN_STEPS, "decay_steps": SHAPES_GAN_DECAY}],
+        "stages": [{"lr": model.lr, "steps": SHAPES_GAN_STEPS}],
         "precision": "bfloat16",
         **({"training_seconds": _seconds(run)} if run else {}),
         "samples": {**report.as_dict(), "distance": truth.distance, "valid": truth.valid},

@@ -297,7 +297,8 @@ _LEVEL_MISTAKES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
         "sigmoid at the upper edge minus sigmoid at the lower. What lies below level 0, and above 255?",
         "Turn the difference into a product, which cancels nothing: write both sigmoids as 1 / (1 + exp(-·)) "
         "and bring them to one denominator. The logarithm is then a sum; logsigmoid is two of its terms.",
-        "Far bins: log(sigmoid(u) - sigmoid(l)) = logsigmoid(u) + logsigmoid(-l) + log(1 - exp(l - u)).",
+        "Far bins: log(sigmoid(u) - sigmoid(l)) = logsigmoid(u) + logsigmoid(-l) + log(1 - exp(l - u)). "
+        "The last term is log(-expm1(-1 / scale)), which keeps its digits for wide scales.",
     ),
 )
 def _grey_level(answer: Any) -> str:
