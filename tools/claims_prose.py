@@ -16,8 +16,8 @@ ORDER = 4  # the best on the validation names
     claim=(
         "A recurrent network beats counting by Witten and Bell's rule, on names that it has not seen, by at "
         "least 0.05 nats per character. A VAE with that network for its decoder collapses; one whose "
-        "code is kept by free bits and word dropout uses it. Names of a GAN are judged by counting. The models that come with the "
-        "library are those of seed 0."
+        "code is kept by free bits and word dropout uses it. Names of a GAN are judged by counting. The "
+        "models that come with the library are those of seed 0."
     ),
     data=(
         "The names of makemore, each once: 25,494 for training, 2,000 test names; ends are counted as "
