@@ -32,7 +32,13 @@ from gm_lib.evaluation.likelihood import (
     negative_elbo,
 )
 from gm_lib.evaluation.music import ChordBigram, MusicReport, musical_statistics, pitch_classes, ratio
-from gm_lib.evaluation.ngrams import WittenBell, longest_known, nats_per_character, share_known
+from gm_lib.evaluation.ngrams import (
+    KneserNey,
+    WittenBell,
+    longest_known,
+    nats_per_character,
+    share_known,
+)
 from gm_lib.evaluation.noise import NoisyDecoder
 from gm_lib.evaluation.sharpness import gradient_energy
 from gm_lib.evaluation.training_value import TrainingReport, train_on_samples
@@ -49,6 +55,7 @@ __all__ = [
     "FactorReport",
     "FrechetAtInfinity",
     "Judgement",
+    "KneserNey",
     "LikelihoodEstimate",
     "ModeReport",
     "MusicReport",

@@ -35,13 +35,10 @@ class WittenBell:
         rows = self._rows(x)
         keep = counted(rows)
         contexts, seen = self._contexts(rows)[keep].numpy(), rows[keep].numpy()
-        # Of each order: contexts, how often, with how many symbols behind; then with a symbol, how often.
-        self._tables: list[tuple[np.ndarray, ...]] = []
-        for k in range(self.order + 1):
-            h = contexts % self.symbols**k
-            pairs, n_pairs = np.unique(h * self.symbols + seen, return_counts=True)
-            known, first, different = np.unique(pairs // self.symbols, return_index=True, return_counts=True)
-            self._tables.append((known, np.add.reduceat(n_pairs, first), different, pairs, n_pairs))
+        self._tables = [
+            _tabulate(contexts % self.symbols**k * self.symbols + seen, self.symbols)
+            for k in range(self.order + 1)
+        ]
 
     def log_prob(self, x: Tensor, order: int | None = None) -> Tensor:
         """Return log p of each symbol given those before it in nats, float64 as ``x``; 0 behind the end.
@@ -90,13 +87,56 @@ class WittenBell:
     def _probability(self, contexts: np.ndarray, symbols: np.ndarray, order: int | None = None) -> np.ndarray:
         p = np.full(contexts.shape, 1 / self.symbols)
         for k, (known, n, different, pairs, n_pairs) in enumerate(
-            self._tables[: (self.order if order is None else order) + 1]
+            self._used(self.order if order is None else order)
         ):
             h = contexts % self.symbols**k
             total, kinds = _look_up(h, known, n), _look_up(h, known, different)
             count = _look_up(h * self.symbols + symbols, pairs, n_pairs)
-            p = np.where(total > 0, (count + kinds * p) / np.maximum(total + kinds, 1), p)
+            p = np.where(total > 0, self._mixed(count, np.maximum(total, 1), kinds, p), p)
         return p
+
+    def _used(self, order: int) -> list[tuple[np.ndarray, ...]]:
+        """Return the tables of the orders 0 to ``order``."""
+        return self._tables[: order + 1]
+
+    def _mixed(self, count: np.ndarray, total: np.ndarray, kinds: np.ndarray, p: np.ndarray) -> np.ndarray:
+        """Return p(c | h) of n(h, c), n(h), t(h) and p(c | h')."""
+        return (count + kinds * p) / (total + kinds)
+
+
+class KneserNey(WittenBell):
+    """As :class:`WittenBell`, with a discount D taken from each count. Kneser and Ney 1995; interpolated.
+
+        p(c | h) = (max(n(h, c) - D, 0) + D t(h) p(c | h')) / n(h),
+
+    where below the order that is asked n(h', c) counts the *different* symbols seen before h'c, and n(h') is
+    the sum of that over c.
+
+    Raises ``ValueError`` also for a ``discount`` that is not above 0 and at most 1.
+    """
+
+    def __init__(self, x: Tensor, order: int, symbols: int, discount: float = 0.9):
+        super().__init__(x, order, symbols)
+        if not 0 < discount <= 1:
+            raise ValueError(f"discount is a part of one count, above 0 and at most 1, not {discount}.")
+        self.discount = discount
+        self._below = [
+            _tabulate(pairs % self.symbols**k, self.symbols)
+            for k, (_, _, _, pairs, _) in enumerate(self._tables[1:], start=1)
+        ]
+
+    def _used(self, order: int) -> list[tuple[np.ndarray, ...]]:
+        return [*self._below[:order], self._tables[order]]
+
+    def _mixed(self, count: np.ndarray, total: np.ndarray, kinds: np.ndarray, p: np.ndarray) -> np.ndarray:
+        return (np.maximum(count - self.discount, 0) + self.discount * kinds * p) / total
+
+
+def _tabulate(pairs: np.ndarray, symbols: int) -> tuple[np.ndarray, ...]:
+    """Return contexts, how often, with how many symbols behind; then with a symbol, how often."""
+    pairs, n_pairs = np.unique(pairs, return_counts=True)
+    known, first, different = np.unique(pairs // symbols, return_index=True, return_counts=True)
+    return known, np.add.reduceat(n_pairs, first), different, pairs, n_pairs
 
 
 def _look_up(keys: np.ndarray, known: np.ndarray, values: np.ndarray) -> np.ndarray:

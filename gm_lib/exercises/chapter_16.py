@@ -934,6 +934,11 @@ def _prose_nats(log_p: Tensor, x: Tensor) -> Tensor:
     return -(log_p * mine).sum() / mine.sum()
 
 
+def _prose_lengths(x: Tensor) -> Tensor:
+    """Tell the first symbols of each row, as many as it has letters anywhere and one more."""
+    return torch.arange(x.shape[1]) <= (x != 0).sum(1, keepdim=True)
+
+
 def _prose_wrong(log_p: Tensor, x: Tensor) -> Tensor:
     return -(log_p * (x != 0)).mean()
 
@@ -945,11 +950,18 @@ def _prose_texts() -> list[dict[str, Tensor]]:
     )
     log_p = -0.1 - 4 * torch.rand(rows.shape)
     return [
+        {"log_p": torch.tensor([[-1.0, -2.0, -0.5, -4.0]]), "x": torch.tensor([[3, 1, 0, 2]])},
         {"log_p": log_p[:2], "x": rows[:2]},
         {"log_p": log_p, "x": rows},
         {"log_p": log_p[2:3], "x": rows[2:3]},
         {"log_p": log_p[3:], "x": rows[3:]},
     ]
+
+
+def _prose_result(log_p: Tensor, x: Tensor) -> str:
+    """Name the result, with the rows, and with their log-probabilities where they are few."""
+    few = f" with log_p {log_p.tolist()}" if log_p.numel() <= 4 else ""
+    return f"nats per character of the rows {x.tolist()}{few}"
 
 
 @exercise(
@@ -983,6 +995,23 @@ def _prose_nats_per_character(answer: Any) -> str:
             "more. Divide all nats by all characters.": lambda log_p, x: (
                 -((log_p * _prose_mask(x)).sum(1) / _prose_mask(x).sum(1)).mean()
             ),
+            "the sum has the end now, and the symbols that it is divided by have not.": lambda log_p, x: (
+                -(log_p * _prose_mask(x)).sum() / _prose_mask(x, end=False).sum()
+            ),
+            "the end is in the number of symbols, and not yet in the sum.": lambda log_p, x: (
+                -(log_p * _prose_mask(x, end=False)).sum() / _prose_mask(x).sum()
+            ),
+            "as many symbols are counted as there are letters anywhere, and one more. But letters behind the "
+            "first 0 are no part of the text: 3, 1, 0, 2 is “ca” and its end.": lambda log_p, x: (
+                -(log_p * _prose_lengths(x)).sum() / _prose_lengths(x).sum()
+            ),
+            "letters behind the first 0 are counted: 3, 1, 0, 2 is “ca” and its end.": lambda log_p, x: (
+                -(log_p * (_prose_mask(x) | (x != 0))).sum() / (_prose_mask(x) | (x != 0)).sum()
+            ),
+            "(x == 0).cumsum(1) <= 1 is true of the end, and of letters behind it, too: 3, 1, 0, 2 is “ca” "
+            "and its end.": lambda log_p, x: (
+                -(log_p * ((x == 0).cumsum(1) <= 1)).sum() / ((x == 0).cumsum(1) <= 1).sum()
+            ),
             "that is nats per text: divide by the characters.": lambda log_p, x: (
                 -(log_p * _prose_mask(x)).sum(1).mean()
             ),
@@ -990,7 +1019,7 @@ def _prose_nats_per_character(answer: Any) -> str:
             "that is in bits: nats need no factor.": lambda log_p, x: _prose_nats(log_p, x) / math.log(2),
         },
         unchanged=_prose_wrong,
-        name="nats per character",
+        name=_prose_result,
     )
     return "All nats by all symbols, with the ends and without the padding."
 
@@ -998,16 +1027,21 @@ def _prose_nats_per_character(answer: Any) -> str:
 # 16.13, prose: what the numbers of a VAE say
 
 _PROSE_MODELS = ("A", "B", "C", "D")
-_PROSE_VERDICTS = ("collapsed", "heard, at a price", "paid for nothing", "better than without a code")
+_PROSE_VERDICTS = (
+    "collapsed",
+    "heard, at a price in the ELBO",
+    "paid for nothing",
+    "better than without a code",
+)
 _PROSE_RIGHT = dict(
     zip(
         _PROSE_MODELS,
-        ("heard, at a price", "collapsed", "better than without a code", "paid for nothing"),
+        ("heard, at a price in the ELBO", "collapsed", "better than without a code", "paid for nothing"),
         strict=True,
     )
 )
 _PROSE_WHY = {
-    "A": "11.2 + 4.1 is 15.3, more than the 14.5 of the model without a code. And a wrong code costs 6.0.",
+    "A": "12.9 + 4.1 is 17.0, more than the 14.5 of the model without a code. And a wrong code costs 6.0.",
     "B": "the KL is 0, so q is the prior, and the reconstruction is that of the model without a code.",
     "C": "9.8 + 4.2 is 14.0: an upper bound of -log p(x) that is below 14.5.",
     "D": "the KL is 4.0, but the reconstruction is no better than without a code, and another name's code "

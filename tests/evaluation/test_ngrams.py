@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from gm_lib.data import Alphabet, names
-from gm_lib.evaluation import WittenBell, longest_known, nats_per_character, share_known
+from gm_lib.data.prose import counted
+from gm_lib.evaluation import KneserNey, WittenBell, longest_known, nats_per_character, share_known
 
 ALPHABET = Alphabet("ab")
 TEXTS = ALPHABET.encode(["ab", "aa", "b"], 4)
+KINDS = pytest.mark.parametrize("kind", [WittenBell, KneserNey])
 
 
 def test_order_0_is_counts_mixed_with_the_uniform_distribution():
@@ -29,6 +31,31 @@ def test_order_1_is_worked_out_by_hand():
     assert begin.tolist() == pytest.approx(((torch.tensor([0, 2, 1]) + 2 * below) / 5).tolist())
 
 
+def test_kneser_ney_is_worked_out_by_hand():
+    # Below order 1 the different symbols before each are counted: two before a (the beginning, a), one before
+    # b (a), two before the end (a, b). Behind a: b twice, a and the end once each.
+    texts = ALPHABET.encode(["ab", "aa", "ab"], 4)
+    model, below = KneserNey(texts, 1, 3, discount=0.5), torch.tensor([2.0, 2.0, 1.0]) / 5
+    behind_a = model.next(torch.tensor([[1]]))[0]
+    expected = (torch.tensor([0.5, 0.5, 1.5]) + 3 * 0.5 * below) / 4
+    assert behind_a.tolist() == pytest.approx(expected.tolist())
+    assert behind_a.tolist() == pytest.approx([0.275, 0.275, 0.45])
+
+
+def test_kneser_ney_asked_for_order_0_has_the_counts_themselves():
+    texts = ALPHABET.encode(["ab", "aa", "ab"], 4)  # 4 a, 2 b, 3 ends; the discounts come back in equal parts
+    log_p = KneserNey(texts, 3, 3, discount=0.5).log_prob(torch.tensor([[1, 2, 0]]), order=0)
+    assert log_p[0].exp().tolist() == pytest.approx([4 / 9, 2 / 9, 3 / 9])
+
+
+def test_a_discount_of_a_whole_count_leaves_what_came_once_to_the_shorter_context():
+    texts = ALPHABET.encode(["ab"], 3)
+    model, shorter = KneserNey(texts, 1, 3, discount=1.0), KneserNey(texts, 0, 3, discount=1.0)
+    assert torch.equal(model.next(torch.tensor([[1]])), shorter.next(torch.tensor([[1]])))
+    with pytest.raises(ValueError, match="above 0 and at most 1"):
+        KneserNey(texts, 1, 3, discount=1.5)
+
+
 def test_a_context_never_seen_leaves_all_to_the_shorter_one():
     model, shorter = WittenBell(TEXTS, 2, 3), WittenBell(TEXTS, 1, 3)
     unseen = torch.tensor([[2, 1]])  # "ba"
@@ -36,9 +63,10 @@ def test_a_context_never_seen_leaves_all_to_the_shorter_one():
 
 
 @pytest.mark.parametrize("order", range(4))
-def test_the_probabilities_of_all_texts_sum_to_one(order):
+@KINDS
+def test_the_probabilities_of_all_texts_sum_to_one(order, kind):
     """Up to a length, with those that go on beyond it."""
-    model, length = WittenBell(TEXTS, order, 3), 6
+    model, length = kind(TEXTS, order, 3), 6
     every = [letters for n in range(length) for letters in itertools.product((1, 2), repeat=n)]
     ended = torch.tensor([[*text, *[0] * (length - len(text))] for text in every])
     going_on = torch.tensor(list(itertools.product((1, 2), repeat=length)))
@@ -46,17 +74,19 @@ def test_the_probabilities_of_all_texts_sum_to_one(order):
     assert log_p.exp().sum().item() == pytest.approx(1)
 
 
-def test_log_prob_is_what_next_says_one_after_the_other():
-    model = WittenBell(TEXTS, 2, 3)
+@KINDS
+def test_log_prob_is_what_next_says_one_after_the_other(kind):
+    model = kind(TEXTS, 2, 3)
     x = torch.tensor([[1, 1, 2, 0]])
     by_next = [model.next(x[:, :t])[0, x[0, t]].log().item() for t in range(4)]
     assert model.log_prob(x)[0].tolist() == pytest.approx(by_next)
 
 
-def test_a_model_holds_those_of_smaller_orders():
-    model = WittenBell(TEXTS, 3, 3)
+@KINDS
+def test_a_model_holds_those_of_smaller_orders(kind):
+    model = kind(TEXTS, 3, 3)
     for order in range(4):
-        smaller = WittenBell(TEXTS, order, 3).log_prob(TEXTS)
+        smaller = kind(TEXTS, order, 3).log_prob(TEXTS)
         torch.testing.assert_close(model.log_prob(TEXTS, order=order), smaller)
 
 
@@ -131,3 +161,16 @@ def test_on_shakespeare_four_letters_reach_1_669_and_five_are_worse(prose):
     four, five = (-WittenBell(first_90, order, 66).log_prob(data.test).mean() for order in (4, 5))
     assert four == pytest.approx(1.669, abs=0.001)
     assert five == pytest.approx(1.698, abs=0.001)
+
+
+def test_kneser_ney_beats_witten_bell_on_both_texts(prose):
+    """Discount and order were chosen on the validation texts."""
+    data, plays = prose
+    characters = counted(data.test).sum()
+    wb, kn = (
+        (-kind(data.train, order, 27).log_prob(data.test).sum() / characters).item()
+        for kind, order in ((WittenBell, 4), (KneserNey, 5))
+    )
+    assert kn == pytest.approx(2.011, abs=0.001)
+    assert kn < wb - 0.05
+    assert -KneserNey(plays.train, 6, 66).log_prob(plays.test).mean() == pytest.approx(1.527, abs=0.001)
