@@ -127,7 +127,6 @@ PENDING = {
     "small_data": "a GAN on 500 digits, in half an hour of one core for each seed",
     "stacked_best": "a thousand modes of stacked MNIST, in four hours of one core",
     "music_models": "two models of chorales, in half an hour of one core for each seed",
-    "prose_models": "a network, two VAEs and a GAN of names, in ten minutes of one core for each seed",
     "published_hierarchy_conv": "a hierarchy of convolutions, in some hours of a GPU",
 }
 
