@@ -183,7 +183,7 @@ def _player(name: str, wav: bytes, png: bytes, midi: bytes | None = None) -> str
     if midi is not None:
         shown, width, style = "Piano roll", "14em", _ROLL
         link = (
-            f' (<a download="{name}.mid" aria-label="MIDI file of {name}" '
+            f' (<a style="color: inherit" download="{name}.mid" aria-label="MIDI file of {name}" '
             f'href="data:audio/midi;base64,{base64.b64encode(midi).decode()}">MIDI</a>)'
         )
     sound, picture = (base64.b64encode(content).decode() for content in (wav, png))
