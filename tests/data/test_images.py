@@ -223,7 +223,7 @@ def test_the_page_about_images_runs_on_cifar_10_in_two_steps_of_each_training(
     plt.close("all")
     assert done == 1
     assert names["data"].name == "cifar10"
-    assert set(names["judged"]) >= {"rebuilt", "two stages", "prior", "real"}
+    assert set(names["judged"]) >= {"rebuilt", "30 Gaussians", "prior", "real"}
     assert "shapes" not in capsys.readouterr().out
 
 
