@@ -17,7 +17,7 @@ FAST = {"leapfrog": 4}
 
 @pytest.fixture(autouse=True)
 def _the_same_draws_whatever_ran_before():
-    """Bounds of a few examples have limits that one run in some hundreds would cross."""
+    """Bounds of a few examples have limits that chance may cross."""
     with forked_rng(0):
         yield
 
