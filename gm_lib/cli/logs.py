@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import click
 from torch import Tensor
 
 from gm_lib.plotting import image_grid, save_images
+from gm_lib.training import History, fit, latest_checkpoint
 from gm_lib.training.history import Row, row_text
 
 _EVERY = 100  # steps from one record of fit to the next
@@ -80,3 +85,46 @@ class RunLog:
         if self._writer:
             self._writer.add_image("samples", image_grid(x, 10), step, dataformats="HW")
         self._drawn = step
+
+
+def fit_and_log(
+    model: Any,
+    batches: Any,
+    out: Path,
+    draw: Callable[[], Tensor],
+    *,
+    steps: int,
+    resume: bool,
+    tensorboard: bool,
+    evaluate: Callable[[Any], dict[str, float]] | None,
+    **options: Any,
+) -> History:
+    """Train in the folder ``out``, followed by a :class:`RunLog`; leave if it is interrupted.
+
+    ``options`` are those of :func:`gm_lib.training.fit`. On a terminal its bar is shown, else lines of text.
+    """
+    watched = sys.stderr.isatty()
+    log = RunLog(
+        out,
+        draw,
+        steps=steps,
+        fresh=not resume or latest_checkpoint(out) is None,
+        tensorboard=tensorboard,
+        say=None if watched else partial(click.echo, err=True),
+    )
+    with contextlib.closing(log):
+        history = fit(
+            model,
+            batches,
+            steps=steps,
+            out=out,
+            evaluate=evaluate,
+            evaluate_every=log.every if evaluate else 0,
+            resume=resume,
+            progress=watched,
+            on_record=log,
+            **options,
+        )
+    if history.interrupted:
+        click.get_current_context().exit(128 + history.interrupted)  # what a shell expects after a signal
+    return history

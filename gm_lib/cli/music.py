@@ -1,6 +1,5 @@
 """Runs that learn music: ``train music``, and what ``sample`` and ``evaluate`` do with such a run."""
 
-import contextlib
 import dataclasses
 import json
 import math
@@ -72,10 +71,9 @@ def train_music(
 ) -> None:
     """Train a model of ``options`` on pieces of music in ``out``; leave if it is interrupted."""
     from gm_lib import runtime
-    from gm_lib.cli.logs import RunLog
+    from gm_lib.cli.logs import fit_and_log
     from gm_lib.data import Batches, chorales
     from gm_lib.system import parallel
-    from gm_lib.training import fit, latest_checkpoint
     from gm_lib.vae import music_vae
 
     if tensorboard:
@@ -86,42 +84,28 @@ def train_music(
     with runtime.forked_rng(seed):
         model = music_vae(lr=learning_rate, **options)
     learned = _joined(sets.train, sets.valid) if final else sets.train
-    watched = sys.stderr.isatty()
     samples = partial(drawn, model, PIECES, seed)
-    log = RunLog(
+    history = fit_and_log(
+        model,
+        Batches(learned.x, learned.lengths, batch_size=batch_size, seed=seed, device=where),
         out,
         lambda: rolls_as_pictures(samples()),
         steps=steps,
-        fresh=not resume or latest_checkpoint(out) is None,
+        resume=resume,
         tensorboard=tensorboard,
-        say=None if watched else partial(click.echo, err=True),
+        evaluate=None if final else partial(_validate, pieces=sets.valid, seed=seed),
+        seed=seed,
+        device=where,
+        precision=precision,
+        average=average,
+        settings={
+            "model": MODEL,
+            "data": sets.name,
+            "batch_size": batch_size,
+            **({"final": True} if final else {}),
+            **model.config,
+        },
     )
-    validate = None if final else partial(_validate, pieces=sets.valid, seed=seed)
-    with contextlib.closing(log):
-        history = fit(
-            model,
-            Batches(learned.x, learned.lengths, batch_size=batch_size, seed=seed, device=where),
-            steps=steps,
-            seed=seed,
-            device=where,
-            precision=precision,
-            average=average,
-            out=out,
-            evaluate=validate,
-            evaluate_every=log.every if validate else 0,
-            resume=resume,
-            progress=watched,
-            on_record=log,
-            settings={
-                "model": MODEL,
-                "data": sets.name,
-                "batch_size": batch_size,
-                **({"final": True} if final else {}),
-                **model.config,
-            },
-        )
-    if history.interrupted:
-        click.get_current_context().exit(128 + history.interrupted)
     if parallel.is_main():
         made = samples()
         for kind in KINDS:

@@ -3,7 +3,6 @@
 import contextlib
 import inspect
 import shlex
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -393,11 +392,10 @@ def _train(
 ) -> "History":
     """Train a new model of the ``kind``, or go on with the run in ``out``; leave if it is interrupted."""
     from gm_lib import runtime
-    from gm_lib.cli.logs import RunLog
+    from gm_lib.cli.logs import fit_and_log
     from gm_lib.data import Batches, Stacks
     from gm_lib.plotting import save_images
     from gm_lib.system import parallel
-    from gm_lib.training import fit, latest_checkpoint
 
     if tensorboard:
         need("tensorboard")
@@ -413,42 +411,29 @@ def _train(
         if stacks
         else Batches(learned.x, learned.y, dynamic_binarization=binarize, **drawing)
     )
-    watched = sys.stderr.isatty()
     samples = partial(draw, model, 100, None, seed)
-    log = RunLog(
+    history = fit_and_log(
+        model,
+        batches,
         out,
         lambda: pictures(samples(), sets.name),
         steps=steps,
-        fresh=not resume or latest_checkpoint(out) is None,
+        resume=resume,
         tensorboard=tensorboard,
-        say=None if watched else partial(click.echo, err=True),
+        evaluate=evaluate,
+        seed=seed,
+        device=where,
+        precision=precision,
+        average=averaging,
+        settings={
+            "model": kind,
+            "data": sets.name,
+            "batch_size": batch_size,
+            **({"final": True} if final else {}),
+            **({"stacked": True} if stacks else {}),
+            **model.config,
+        },
     )
-    with contextlib.closing(log):
-        history = fit(
-            model,
-            batches,
-            steps=steps,
-            seed=seed,
-            device=where,
-            precision=precision,
-            average=averaging,
-            out=out,
-            evaluate=evaluate,
-            evaluate_every=log.every if evaluate else 0,
-            resume=resume,
-            progress=watched,
-            on_record=log,
-            settings={
-                "model": kind,
-                "data": sets.name,
-                "batch_size": batch_size,
-                **({"final": True} if final else {}),
-                **({"stacked": True} if stacks else {}),
-                **model.config,
-            },
-        )
-    if history.interrupted:
-        click.get_current_context().exit(128 + history.interrupted)  # what a shell expects after a signal
     if parallel.is_main():
         made = samples()
         save_images(pictures(made, sets.name), out / "samples.png", columns=10)
