@@ -30,7 +30,7 @@ def test_a_page_built_on_other_data_says_so_on_top_and_the_status_page_in_few_wo
     assert "built without MNIST" in box.get_text()
     assert not BeautifulSoup(toy.page("chapters/08_one"), "html.parser").select(".built-on-digits")
     status = BeautifulSoup(toy.page("status"), "html.parser").get_text()
-    assert "digits in MNIST's place, from scikit-learn: 3 images." in status
+    assert "digits in the place of MNIST, from scikit-learn: 3 images." in status
     assert "downloaded" not in status
 
 

@@ -8,30 +8,55 @@ import pytest
 from docutils import nodes, utils
 
 from chapters import ROOT
-from gm_lib.data import images, spoken_digits
+from gm_lib.data import chorales, images, names, shakespeare, spoken_digits
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 from gm_book import fallback
 
 
-@pytest.mark.parametrize(
-    ("load", "real", "other"),
-    [(images, "MNIST", "scikit-learn"), (spoken_digits, "Free Spoken Digit Dataset", "synthesized voices")],
-)
-def test_the_box_names_the_data_that_are_missing_and_those_in_their_place(load, real, other, monkeypatch):
+def page_that_prints(*load, monkeypatch):
     monkeypatch.setenv("GM_OFFLINE", "1")
+    monkeypatch.delenv("GM_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/nothing/here")
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        load()
+        for each in load:
+            each()
     page = utils.new_document("page")
     page += [nodes.title(text="A page"), nodes.literal_block(text=printed.getvalue())]
-    assert fallback.is_built_on_other_data(page)
-    place = fallback.shortened(printed.getvalue().removeprefix("gm_lib.data: "))
-    assert f"in {real}'s place" in place or f"in the {real}'s place" in place
+    return page, printed.getvalue()
+
+
+def box_on(page):
     app = type("App", (), {"env": type("Env", (), {"found_docs": ()})})
     fallback.announce(app, page)
-    assert f"built without {real}" in page.astext() or f"built without the {real}" in page.astext()
-    assert other in page.astext()
+    return page.next_node(nodes.note).astext()
+
+
+@pytest.mark.parametrize(
+    ("load", "real", "other"),
+    [
+        (images, "MNIST", "scikit-learn"),
+        (spoken_digits, "the Free Spoken Digit Dataset", "synthesized voices"),
+        (chorales, "the JSB chorales", "six chords"),
+        (names, "the list of names", "a Markov chain"),
+        (shakespeare, "tiny Shakespeare", "a Markov chain"),
+    ],
+)
+def test_the_box_names_the_data_that_are_missing_and_those_in_their_place(load, real, other, monkeypatch):
+    page, printed = page_that_prints(load, monkeypatch=monkeypatch)
+    assert fallback.is_built_on_other_data(page)
+    assert f"in the place of {real}, from" in fallback.shortened(printed.removeprefix("gm_lib.data: "))
+    box = box_on(page)
+    assert f"built without {real}. " in box
+    assert other in box
+
+
+def test_a_page_that_lacks_two_sets_names_both(monkeypatch):
+    page, _ = page_that_prints(names, shakespeare, monkeypatch=monkeypatch)
+    box = box_on(page)
+    assert "built without the list of names and tiny Shakespeare. " in box
+    assert box.count("Markov chain") == 1
 
 
 def test_a_page_on_real_data_has_no_box():
