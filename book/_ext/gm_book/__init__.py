@@ -2,6 +2,7 @@
 
 * ``cells``: an exercise shows its stub, then hints, check and solution; what is folded; no widgets
 * ``page``: the buttons in a chapter's header, the footer, the coming chapters in the sidebar
+* ``anchors``: anchors of headings that stay when their words change
 * ``assets``: MathJax and the student notebooks, so that nothing is loaded from another host
 * ``fallback``: a box on pages that were built without MNIST
 * ``outputs``: each chapter shows what ``tools/execute.py`` kept of its execution; nothing is executed here
@@ -21,7 +22,7 @@ from sphinx.config import Config
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tools"))
 
 import execution_cache
-from gm_book import assets, cells, fallback, page, search, status, terms
+from gm_book import anchors, assets, cells, fallback, page, search, status, terms
 from gm_book.outputs import Outputs
 
 
@@ -33,6 +34,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", add_templates)
     app.connect("builder-inited", assets.copy_mathjax)
     app.connect("builder-inited", search.replace_sphinx_search)
+    app.add_transform(anchors.NamedAnchors)
     app.connect("doctree-read", cells.show_exercises)
     app.connect("doctree-read", cells.fold_cells)
     app.connect("doctree-read", cells.remove_widgets)

@@ -295,7 +295,8 @@ class ShowTerms(SphinxPostTransform):
             end = 0
             text = paragraph[-1].astext()
             for match in NUMBER.finditer(text):
-                named += [nodes.Text(text[end : match.start()]), self._chapter(match[0], pages, term)]
+                before = re.sub(r"(?<=\w) $", "\N{NO-BREAK SPACE}", text[end : match.start()])
+                named += [nodes.Text(before), self._chapter(match[0], pages, term)]
                 end = match.end()
             named += nodes.Text(text[end:])
             paragraph.replace(paragraph[-1], named)
