@@ -115,7 +115,7 @@ def test_the_page_and_each_section_begin_with_what_came_out(course):
         )
     first, asked, vae, gan, more = said(course)
     assert first.startswith(
-        "The course's library has a good VAE after 15 seconds, where others take 2.2 to 3.0 times as long; and"
+        "The course's library has a good VAE after 15 seconds, where others take 2.2 to 3.0 times as long"
     )
     assert asked == "All gates were kept; of 5 aims 3 were reached."
     assert vae.startswith(

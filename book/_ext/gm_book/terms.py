@@ -227,7 +227,7 @@ def read(app: Sphinx, env: BuildEnvironment) -> Iterable[str]:
     for chapter in sorted(chapters(env)):
         found = [term for _, _, term in terms.mentions(env.get_doctree(chapter), number(env, chapter))]
         mentioned[chapter] = [term.anchor for term in found]
-        if any(isinstance(part, nodes.math) for term in found for part in term.meaning):
+        if any(next(iter(part.findall(nodes.math)), None) for term in found for part in term.meaning):
             env.get_domain("math").data["has_equations"][chapter] = True  # the page loads MathJax
     now = vars(env)["gm_glossary"] = Glossary(terms, mentioned)
     if before is None or before.looks_like() != now.looks_like():
