@@ -115,11 +115,11 @@ BOARD = """\
 ## Scoreboard
 
 The models of the book so far, on MNIST; lower is better in both columns. Nats are −log p(x) per test image,
-or an upper bound of it (≤); the images are binarized by a toss of each grey value. The entropy of these
-tosses, in the record [`vae_quick`](#vae_quick), is what no model can save. The Fréchet distance is that of
-5,000 samples to validation images, in the features of the digit classifier. The samples of chapters 1, 2, 5
-are black and white; of real images that were tossed, the distance is in the record
-[`first_digits`](#first_digits). The samples of the other chapters are grey.
+or an upper bound of it (≤, and a lighter bar); the images are binarized by a toss of each grey value. The
+entropy of these tosses, among the numbers of [a VAE](#vae_quick), is what no model can save. The Fréchet
+distance is that of 5,000 samples to validation images, in the features of the digit classifier. The samples
+of chapters 1, 2, 5 are black and white; of real images that were tossed, the distance is among the numbers of
+[those models](#first_digits). The samples of the other chapters are grey.
 
 """
 BOARD_HEAD = """\
