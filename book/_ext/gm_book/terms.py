@@ -27,9 +27,12 @@ ORDINARY = {
     "Responsibility",
 }
 # A chapter that means another thing by a word.
-ANOTHER_SENSE = {("3", "Decoder"), ("3", "Encoder")}  # of arithmetic coding
+ANOTHER_SENSE = {
+    *(("3", "Decoder"), ("3", "Encoder")),  # of arithmetic coding
+    ("8", "Generator"),  # of random numbers
+}
 # What holds the word of a term and is another thing.
-OTHER = ("a bit", "in code")
+OTHER = ("a bit", "in code", "is evidence", "samples a second")
 
 NUMBER = re.compile(r"A?\d+[a-z]?")  # of a chapter, or of a page of one
 TREATED = re.compile(rf"Chapters? {NUMBER.pattern}(, {NUMBER.pattern})*\.")  # what ends an entry
