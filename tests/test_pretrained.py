@@ -365,7 +365,7 @@ def test_the_model_of_chorales_sings_with_four_voices():
 
 
 def test_the_weights_of_the_model_of_chorales_are_small():
-    assert (pretrained.WEIGHTS / "music_vae.safetensors").stat().st_size <= 800_000
+    assert (pretrained.WEIGHTS / "music_vae.safetensors").stat().st_size <= 550_000
 
 
 # --- models of text
