@@ -21,56 +21,7 @@ from gm_lib.exercises.core import (
     tensor,
 )
 
-# 17.1, both at once: what means as wide as the data cost
-
-
-def _both_cost(lam: Tensor, sigma: Tensor, *, half: float = 0.5, least: bool = True) -> Tensor:
-    best = torch.maximum(lam, sigma**2) if least else lam
-    wide = lam + sigma**2
-    return half * ((wide / best).log() + lam / wide - lam / best)
-
-
-@exercise(
-    "17.1",
-    "What means as wide as the data cost",
-    hints=(
-        "Call the model's variance v. -log p(x) is on average half of log 2π + log v + λ/v. What is v with "
-        "the best w, and what is it with w² = λ?",
-        "The best w² is λ - σ², so v is λ; but no w² is negative. Where λ is below σ², w is 0, and v is σ².",
-        "With b = max(λ, σ²) and c = λ + σ²: half of log(c / b) + λ/c - λ/b. torch.maximum compares tensors.",
-    ),
-)
-def _both_costs(answer: Any) -> str:
-    expect_function(
-        answer,
-        _both_cost,
-        [
-            {"lam": torch.tensor([4.0, 1.0, 0.3]).double(), "sigma": torch.tensor([0.5, 0.5, 0.5]).double()},
-            {"lam": torch.tensor([0.1, 0.25, 2.0]).double(), "sigma": torch.tensor([0.5, 0.5, 1.7]).double()},
-        ],
-        mistakes={
-            "where λ is below σ² the best w is 0, and the model's variance σ² and not λ.": (
-                lambda lam, sigma: _both_cost(lam, sigma, least=False)
-            ),
-            "the half is missing: a Gaussian's -log p is ½ log 2πv + x²/2v.": (
-                lambda lam, sigma: _both_cost(lam, sigma, half=1.0)
-            ),
-            "sigma is a standard deviation: its square adds to w².": (
-                lambda lam, sigma: _both_cost(lam, sigma.sqrt())
-            ),
-            "the sign is turned round: this is what is gained. The best w cannot be improved on.": (
-                lambda lam, sigma: -_both_cost(lam, sigma)
-            ),
-            "the squares are missing: under a wider model they are cheaper, λ/v instead of λ/b.": (
-                lambda lam, sigma: 0.5 * ((lam + sigma**2) / torch.maximum(lam, sigma**2)).log()
-            ),
-        },
-        name="the cost",
-    )
-    return "For λ far above σ² it is about σ⁴/4λ²: coarse structure costs little, fine detail much."
-
-
-# 17.2, both at once: a judge that is not heard
+# 17.1, both at once: a judge that is not heard
 
 
 def _both_losses(
@@ -143,7 +94,7 @@ _BOTH_BUGS: dict[str, dict[str, Any]] = {
 
 
 @exercise(
-    "17.2",
+    "17.1",
     "A judge that is not heard",
     hints=(
         "Which tensors does the gradient of `pays` reach? Ask torch.autograd.grad for made, with "
@@ -179,6 +130,55 @@ def _both_heard(answer: Any) -> str:
                 "the numbers are right, and a gradient is not: something is cut off that should not be."
             )
     return "One pass of the discriminator cannot serve both: one side must be cut off, the other must not."
+
+
+# 17.2, both at once: what means as wide as the data cost
+
+
+def _both_cost(lam: Tensor, sigma: Tensor, *, half: float = 0.5, least: bool = True) -> Tensor:
+    best = torch.maximum(lam, sigma**2) if least else lam
+    wide = lam + sigma**2
+    return half * ((wide / best).log() + lam / wide - lam / best)
+
+
+@exercise(
+    "17.2",
+    "What means as wide as the data cost",
+    hints=(
+        "Call the model's variance v. -log p(x) is on average half of log 2π + log v + λ/v. What is v with "
+        "the best w, and what is it with w² = λ?",
+        "The best w² is λ - σ², so v is λ; but no w² is negative. Where λ is below σ², w is 0, and v is σ².",
+        "With b = max(λ, σ²) and c = λ + σ²: half of log(c / b) + λ/c - λ/b. torch.maximum compares tensors.",
+    ),
+)
+def _both_costs(answer: Any) -> str:
+    expect_function(
+        answer,
+        _both_cost,
+        [
+            {"lam": torch.tensor([4.0, 1.0, 0.3]).double(), "sigma": torch.tensor([0.5, 0.5, 0.5]).double()},
+            {"lam": torch.tensor([0.1, 0.25, 2.0]).double(), "sigma": torch.tensor([0.5, 0.5, 1.7]).double()},
+        ],
+        mistakes={
+            "where λ is below σ² the best w is 0, and the model's variance σ² and not λ.": (
+                lambda lam, sigma: _both_cost(lam, sigma, least=False)
+            ),
+            "the half is missing: a Gaussian's -log p is ½ log 2πv + x²/2v.": (
+                lambda lam, sigma: _both_cost(lam, sigma, half=1.0)
+            ),
+            "sigma is a standard deviation: its square adds to w².": (
+                lambda lam, sigma: _both_cost(lam, sigma.sqrt())
+            ),
+            "the sign is turned round: this is what is gained. The best w cannot be improved on.": (
+                lambda lam, sigma: -_both_cost(lam, sigma)
+            ),
+            "the squares are missing: under a wider model they are cheaper, λ/v instead of λ/b.": (
+                lambda lam, sigma: 0.5 * ((lam + sigma**2) / torch.maximum(lam, sigma**2)).log()
+            ),
+        },
+        name="the cost",
+    )
+    return "For λ far above σ² it is about σ⁴/4λ²: coarse structure costs little, fine detail much."
 
 
 # 17.3, both at once: what a prior that looks back saves

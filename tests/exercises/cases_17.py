@@ -11,40 +11,7 @@ WRONG = {}
 REFUSED = {}
 
 
-# 17.1, both at once: what means as wide as the data cost -------------------------------------------------
-
-
-def both_by_kl(lam, sigma):
-    data = Normal(0.0, lam.sqrt())
-    wide, best = Normal(0.0, (lam + sigma**2).sqrt()), Normal(0.0, torch.maximum(lam, sigma**2).sqrt())
-    return kl_divergence(data, wide) - kl_divergence(data, best)
-
-
-def both_by_cases(lam, sigma):
-    def nats(v):
-        return 0.5 * (torch.log(2 * math.pi * v) + lam / v)
-
-    return nats(lam + sigma**2) - torch.where(lam > sigma**2, nats(lam), nats(sigma**2))
-
-
-RIGHT["17.1"] = [both_by_kl, both_by_cases]
-WRONG["17.1"] = [
-    (
-        lambda lam, sigma: kl_divergence(Normal(0.0, lam.sqrt()), Normal(0.0, (lam + sigma**2).sqrt())),
-        "σ² and not λ",
-    ),
-    (lambda lam, sigma: 2 * both_by_kl(lam, sigma), "half is missing"),
-    (lambda lam, sigma: both_by_kl(lam, sigma**0.5), "standard deviation"),
-    (lambda lam, sigma: -both_by_kl(lam, sigma), "sign is turned round"),
-    (
-        lambda lam, sigma: 0.5 * torch.log((lam + sigma**2) / torch.maximum(lam, sigma**2)),
-        "squares are missing",
-    ),
-    (lambda lam, sigma: lam - sigma**2, "the cost"),
-]
-
-
-# 17.2, both at once: a judge that is not heard -----------------------------------------------------------
+# 17.1, both at once: a judge that is not heard -----------------------------------------------------------
 
 
 def both_with_bce(x, rebuilt, kl, made, discriminator, judge):
@@ -94,8 +61,9 @@ def both_wrong(how):
     return losses
 
 
-RIGHT["17.2"] = [both_with_bce, both_in_turn]
-WRONG["17.2"] = [
+RIGHT["17.1"] = [both_with_bce, both_in_turn]
+REFUSED["17.1"] = {"as numpy": "both losses are trained on", "without history": "both losses are trained on"}
+WRONG["17.1"] = [
     (both_wrong("deaf"), "still hears nothing"),
     (both_wrong("mean"), "hears the judge now"),
     (both_wrong("uncut"), "to be found out"),
@@ -107,6 +75,39 @@ WRONG["17.2"] = [
     (both_wrong("rows"), "one number"),
     (both_wrong("cut"), "no gradient passes"),
     (both_wrong("kl cut"), "a gradient is not"),
+]
+
+
+# 17.2, both at once: what means as wide as the data cost -------------------------------------------------
+
+
+def both_by_kl(lam, sigma):
+    data = Normal(0.0, lam.sqrt())
+    wide, best = Normal(0.0, (lam + sigma**2).sqrt()), Normal(0.0, torch.maximum(lam, sigma**2).sqrt())
+    return kl_divergence(data, wide) - kl_divergence(data, best)
+
+
+def both_by_cases(lam, sigma):
+    def nats(v):
+        return 0.5 * (torch.log(2 * math.pi * v) + lam / v)
+
+    return nats(lam + sigma**2) - torch.where(lam > sigma**2, nats(lam), nats(sigma**2))
+
+
+RIGHT["17.2"] = [both_by_kl, both_by_cases]
+WRONG["17.2"] = [
+    (
+        lambda lam, sigma: kl_divergence(Normal(0.0, lam.sqrt()), Normal(0.0, (lam + sigma**2).sqrt())),
+        "σ² and not λ",
+    ),
+    (lambda lam, sigma: 2 * both_by_kl(lam, sigma), "half is missing"),
+    (lambda lam, sigma: both_by_kl(lam, sigma**0.5), "standard deviation"),
+    (lambda lam, sigma: -both_by_kl(lam, sigma), "sign is turned round"),
+    (
+        lambda lam, sigma: 0.5 * torch.log((lam + sigma**2) / torch.maximum(lam, sigma**2)),
+        "squares are missing",
+    ),
+    (lambda lam, sigma: lam - sigma**2, "the cost"),
 ]
 
 
