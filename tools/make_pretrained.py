@@ -601,8 +601,8 @@ def midway(name: str, seed: int, run: Path | None) -> Made:
     return Made(players.half(), facts)
 
 
-VAE_GAN_CONFIG: dict[str, Any] = {"latent_dim": 16, "width": 16, "judge": 20.0, "gamma": 0.1, "lr": 2e-3}
-VAE_GAN_STEPS, VAE_GAN_BATCH = 8000, 64
+VAE_GAN_CONFIG: dict[str, Any] = {"latent_dim": 16, "width": 16, "judge": 40.0, "gamma": 0.1, "lr": 2e-3}
+VAE_GAN_STEPS, VAE_GAN_BATCH = 1200, 64
 
 
 def digit_vae_gan(seed: int, run: Path | None) -> Made:

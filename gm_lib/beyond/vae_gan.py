@@ -55,8 +55,8 @@ class VAEGAN(VAE):
             raise ValueError(f"judge is a weight, in nats and not negative, not {judge}.")
         if isinstance(likelihood, Bernoulli):
             raise ValueError("coins have a grey mean, and no data are grey: use the likelihood 'gaussian'.")
-        made, other = (self.shape, self.num_classes), self.discriminator
-        if (judged := (tuple(other.in_shape), other.num_classes)) != made:
+        judged = tuple(discriminator.in_shape), discriminator.num_classes  # type: ignore[arg-type]
+        if judged != (made := (self.shape, self.num_classes)):
             raise ValueError(f"shape and number of labels: the discriminator has {judged}, the VAE {made}.")
 
     @property
@@ -125,7 +125,7 @@ def digit_vae_gan(
     latent_dim: int = 16,
     width: int = 16,
     num_classes: int = 0,
-    judge: float = 20.0,
+    judge: float = 40.0,
     gamma: float = 0.1,
     lr: float = 2e-3,
     decay_steps: int = 0,
