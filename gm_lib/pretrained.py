@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from gm_lib.beyond import VAEGAN
+from gm_lib.beyond import digit_vae_gan as untrained_vae_gan
 from gm_lib.classifier import DigitClassifier, ImageClassifier, SpeechClassifier
 from gm_lib.data.shapes import SHAPE
 from gm_lib.gan import GAN, DCGANGenerator, WaveGenerator
@@ -206,6 +208,20 @@ def digit_vae(*, plane: bool = False) -> VAE:
     name = "digit_vae_plane" if plane else "digit_vae"
     with torch.device("cpu"):
         return _load(name, untrained_vae(**card(name)["config"]))
+
+
+def digit_vae_gan(*, judged: bool = True) -> VAEGAN:
+    """Return a VAE-GAN of grey digits trained on MNIST, or without ``judged`` the VAE that is its pair.
+
+    Both began with the same weights and saw the same batches; the VAE had no discriminator. Their card,
+    ``digit_vae_gan``, measures both. On the CPU, in evaluation mode, without gradients for its weights.
+    Raises what :func:`digit_classifier` raises.
+    """
+    config = card("digit_vae_gan")["config"]
+    with torch.device("cpu"):
+        models = {"vae_gan": untrained_vae_gan(**config), "vae": untrained_vae_gan(**config | {"judge": 0.0})}
+        _load("digit_vae_gan", nn.ModuleDict(models))
+    return models["vae_gan" if judged else "vae"]
 
 
 def card(name: str) -> dict[str, Any]:

@@ -14,10 +14,12 @@ from gm_lib.classifier import DigitClassifier, read_digits
 from gm_lib.data import Split, binarize, chorales, images
 from gm_lib.data.music import find_music
 from gm_lib.data.shapes import SHAPE, draw_shapes, entropy, read_factors
+from gm_lib.distributions.estimates import estimate
 from gm_lib.evaluation import (
     WittenBell,
     bits_per_dim,
     factor_report,
+    gradient_energy,
     judge_digits,
     log_likelihood,
     nats_per_character,
@@ -219,6 +221,25 @@ def test_shapes_are_read_and_given_bits_as_their_cards_say():
     assert bits.min() > said["floor"]
     weights = pretrained.WEIGHTS.glob("shapes_*.safetensors")
     assert sum(path.stat().st_size for path in weights) <= 1_300_000
+
+
+def test_the_judged_vae_and_its_pair_are_as_sharp_and_as_likely_as_their_card_says(mnist):
+    said, test = pretrained.card("digit_vae_gan"), mnist.test.x[1000:1500]
+    models = {"vae_gan": pretrained.digit_vae_gan(), "vae": pretrained.digit_vae_gan(judged=False)}
+    for name, model in models.items():
+        bound = negative_elbo(model, test, seed=1)
+        expected = said[name]["negative_elbo"]
+        error = math.hypot(bound.standard_error, expected["standard_error"])
+        assert abs(bound.mean - expected["nats"]) < 4 * error
+        energy = estimate(gradient_energy(model.sample(500, generator=torch.Generator().manual_seed(1))))
+        expected = said[name]["gradient_energy"]
+        error = math.hypot(energy.standard_error, expected["standard_error"])
+        assert abs(energy.mean - expected["mean"]) < 4 * error
+    assert models["vae"].judge == 0 < models["vae_gan"].judge
+    assert said["vae_gan"]["gradient_energy"]["mean"] > said["vae"]["gradient_energy"]["mean"]
+    assert said["vae_gan"]["samples"]["frechet"] < said["vae"]["samples"]["frechet"]
+    assert said["vae_gan"]["negative_elbo"]["nats"] > said["vae"]["negative_elbo"]["nats"]
+    assert (pretrained.WEIGHTS / "digit_vae_gan.safetensors").stat().st_size <= 600_000
 
 
 def test_shapes_keep_their_causes_when_they_are_rebuilt():

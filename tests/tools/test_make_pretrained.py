@@ -121,6 +121,28 @@ def test_the_models_of_shapes_are_made_in_stages_that_go_on_from_their_checkpoin
         }
 
 
+def test_a_vae_gan_and_its_pair_begin_with_the_same_weights_and_are_both_kept(tmp_path, monkeypatch, mnist):
+    monkeypatch.setattr(make_pretrained, "VAE_GAN_STEPS", 1)
+    monkeypatch.setattr(make_pretrained, "VAE_GAN_CONFIG", make_pretrained.VAE_GAN_CONFIG | {"lr": 1e-9})
+    monkeypatch.setattr(make_pretrained, "SCORED", 100)
+    monkeypatch.setattr(make_pretrained, "images", lambda name, fallback: mnist)
+    threads = torch.get_num_threads()
+    try:
+        assert make_pretrained.main(["digit_vae_gan", "--out", str(tmp_path)]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    kept = load_file(tmp_path / "digit_vae_gan.safetensors")
+    judged = {name.partition(".")[2]: value for name, value in kept.items() if name.startswith("vae_gan.")}
+    plain = {name.partition(".")[2]: value for name, value in kept.items() if name.startswith("vae.")}
+    assert judged.keys() == plain.keys()
+    assert len(judged) + len(plain) == len(kept)
+    for name in judged:
+        torch.testing.assert_close(judged[name], plain[name], rtol=0, atol=1e-3)
+    card = json.loads((tmp_path / "digit_vae_gan.json").read_text("utf-8"))
+    for name in ("vae_gan", "vae"):
+        assert {"negative_elbo", "gradient_energy", "samples"} <= card[name].keys()
+
+
 def test_a_training_that_is_stopped_writes_nothing_and_says_so(tmp_path, monkeypatch, capsys):
     def stopped(seed, run):
         raise KeyboardInterrupt
