@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from gm_lib.beyond import MaskedAutoregressive
+from gm_lib.beyond import digit_autoregressive as untrained_autoregressive
 from gm_lib.classifier import DigitClassifier, ImageClassifier, SpeechClassifier
 from gm_lib.data.shapes import SHAPE
 from gm_lib.gan import GAN, DCGANGenerator, WaveGenerator
@@ -206,6 +208,18 @@ def digit_vae(*, plane: bool = False) -> VAE:
     name = "digit_vae_plane" if plane else "digit_vae"
     with torch.device("cpu"):
         return _load(name, untrained_vae(**card(name)["config"]))
+
+
+def digit_autoregressive() -> MaskedAutoregressive:
+    """Return an autoregressive model of binarized digits, trained on MNIST; its log p(x) is exact.
+
+    Its card, ``digit_autoregressive``, has its nats per image. On the CPU, in evaluation mode, without
+    gradients for its weights. Raises what :func:`digit_classifier` raises.
+    """
+    with torch.device("cpu"):
+        return _load(
+            "digit_autoregressive", untrained_autoregressive(**card("digit_autoregressive")["config"])
+        )
 
 
 def card(name: str) -> dict[str, Any]:

@@ -1,1 +1,5 @@
 """The families beyond VAE and GAN, one file each, with the same ways in: fit, sample, a likelihood."""
+
+from gm_lib.beyond.autoregressive import MaskedAutoregressive, digit_autoregressive
+
+__all__ = ["MaskedAutoregressive", "digit_autoregressive"]

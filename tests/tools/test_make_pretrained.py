@@ -6,8 +6,10 @@ import torch
 from safetensors.torch import load_file
 
 import make_pretrained
+from gm_lib.beyond import digit_autoregressive
 from gm_lib.classifier import DigitClassifier
-from gm_lib.data import images
+from gm_lib.data import binarize, images
+from gm_lib.runtime import forked_rng
 
 
 def test_the_help_names_the_models(capsys):
@@ -119,6 +121,25 @@ def test_the_models_of_shapes_are_made_in_stages_that_go_on_from_their_checkpoin
             torch.float16,
             torch.int64,
         }
+
+
+def test_the_autoregressive_model_is_kept_with_its_exact_score(mnist, tmp_path, monkeypatch):
+    monkeypatch.setattr(make_pretrained, "AUTOREGRESSIVE_STEPS", 2)
+    monkeypatch.setattr(make_pretrained, "SCORED", 20)
+    monkeypatch.setattr(make_pretrained, "images", lambda name, fallback: mnist)
+    threads = torch.get_num_threads()
+    try:
+        assert make_pretrained.main(["digit_autoregressive", "--out", str(tmp_path)]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    card = json.loads((tmp_path / "digit_autoregressive.json").read_text("utf-8"))
+    model = digit_autoregressive(**card["config"])
+    kept = load_file(tmp_path / "digit_autoregressive.safetensors")
+    assert {value.dtype for value in kept.values()} == {torch.float16}
+    model.load_state_dict(kept)
+    with forked_rng(0), torch.no_grad():
+        nats = -model.log_prob(binarize(mnist.test.x[:20])).mean().item()
+    assert card["negative_log_likelihood"]["nats"] == pytest.approx(nats)
 
 
 def test_a_training_that_is_stopped_writes_nothing_and_says_so(tmp_path, monkeypatch, capsys):
