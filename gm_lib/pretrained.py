@@ -14,6 +14,8 @@ from torch import nn
 
 from gm_lib.beyond import VAEGAN
 from gm_lib.beyond import digit_vae_gan as untrained_vae_gan
+from gm_lib.beyond import MaskedAutoregressive
+from gm_lib.beyond import digit_autoregressive as untrained_autoregressive
 from gm_lib.classifier import DigitClassifier, ImageClassifier, SpeechClassifier
 from gm_lib.data.shapes import SHAPE
 from gm_lib.gan import GAN, DCGANGenerator, WaveGenerator
@@ -222,6 +224,16 @@ def digit_vae_gan(*, judged: bool = True) -> VAEGAN:
         models = {"vae_gan": untrained_vae_gan(**config), "vae": untrained_vae_gan(**config | {"judge": 0.0})}
         _load("digit_vae_gan", nn.ModuleDict(models))
     return models["vae_gan" if judged else "vae"]
+def digit_autoregressive() -> MaskedAutoregressive:
+    """Return an autoregressive model of binarized digits, trained on MNIST; its log p(x) is exact.
+
+    Its card, ``digit_autoregressive``, has its nats per image. On the CPU, in evaluation mode, without
+    gradients for its weights. Raises what :func:`digit_classifier` raises.
+    """
+    with torch.device("cpu"):
+        return _load(
+            "digit_autoregressive", untrained_autoregressive(**card("digit_autoregressive")["config"])
+        )
 
 
 def card(name: str) -> dict[str, Any]:

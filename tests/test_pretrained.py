@@ -166,6 +166,22 @@ def test_a_pretrained_vae_draws_digits_and_learns_no_more(plane):
     assert report.confident > 0.4
 
 
+def test_the_autoregressive_model_is_as_good_as_its_card_says_and_draws_digits(mnist):
+    model, said = pretrained.digit_autoregressive(), pretrained.card("digit_autoregressive")
+    said = said["negative_log_likelihood"]
+    assert not model.training
+    assert not any(weight.requires_grad for weight in model.parameters())
+    with forked_rng(0):  # the images and tosses of the card
+        x = binarize(mnist.test.x[: said["test_images"]])[:500]
+    nats = estimate(-model.log_prob(x))
+    assert abs(nats.mean - said["nats"]) < 4 * math.hypot(nats.standard_error, said["standard_error"])
+    assert said["nats"] < 90
+    samples = model.sample(300, generator=torch.Generator().manual_seed(0))
+    report = judge_digits(samples, images("digits").train.x)
+    assert report.digits == 10
+    assert report.confident > 0.25
+
+
 def test_all_weights_together_are_smaller_than_eight_megabytes():
     assert sum(path.stat().st_size for path in pretrained.WEIGHTS.iterdir()) < 8_000_000
 

@@ -6,8 +6,10 @@ import torch
 from safetensors.torch import load_file
 
 import make_pretrained
+from gm_lib.beyond import digit_autoregressive
 from gm_lib.classifier import DigitClassifier
-from gm_lib.data import images
+from gm_lib.data import binarize, images
+from gm_lib.runtime import forked_rng
 
 
 def test_the_help_names_the_models(capsys):
@@ -141,6 +143,23 @@ def test_a_vae_gan_and_its_pair_begin_with_the_same_weights_and_are_both_kept(tm
     card = json.loads((tmp_path / "digit_vae_gan.json").read_text("utf-8"))
     for name in ("vae_gan", "vae"):
         assert {"negative_elbo", "gradient_energy", "samples"} <= card[name].keys()
+def test_the_autoregressive_model_is_kept_with_its_exact_score(mnist, tmp_path, monkeypatch):
+    monkeypatch.setattr(make_pretrained, "AUTOREGRESSIVE_STEPS", 2)
+    monkeypatch.setattr(make_pretrained, "SCORED", 20)
+    monkeypatch.setattr(make_pretrained, "images", lambda name, fallback: mnist)
+    threads = torch.get_num_threads()
+    try:
+        assert make_pretrained.main(["digit_autoregressive", "--out", str(tmp_path)]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    card = json.loads((tmp_path / "digit_autoregressive.json").read_text("utf-8"))
+    model = digit_autoregressive(**card["config"])
+    kept = load_file(tmp_path / "digit_autoregressive.safetensors")
+    assert {value.dtype for value in kept.values()} == {torch.float16}
+    model.load_state_dict(kept)
+    with forked_rng(0), torch.no_grad():
+        nats = -model.log_prob(binarize(mnist.test.x[:20])).mean().item()
+    assert card["negative_log_likelihood"]["nats"] == pytest.approx(nats)
 
 
 def test_a_training_that_is_stopped_writes_nothing_and_says_so(tmp_path, monkeypatch, capsys):
