@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from gm_lib.beyond import Diffusion
+from gm_lib.beyond import digit_diffusion as untrained_diffusion
 from gm_lib.classifier import DigitClassifier, ImageClassifier, SpeechClassifier
 from gm_lib.data.shapes import SHAPE
 from gm_lib.gan import GAN, DCGANGenerator, WaveGenerator
@@ -206,6 +208,16 @@ def digit_vae(*, plane: bool = False) -> VAE:
     name = "digit_vae_plane" if plane else "digit_vae"
     with torch.device("cpu"):
         return _load(name, untrained_vae(**card(name)["config"]))
+
+
+def digit_diffusion() -> Diffusion:
+    """Return a diffusion model of binarized digits that takes labels, ``gm_lib.beyond.digit_diffusion``'s.
+
+    Its card, ``digit_diffusion``, has a bound of its likelihood. On the CPU, in evaluation mode, without
+    gradients for its weights. Raises what :func:`digit_classifier` raises.
+    """
+    with torch.device("cpu"):
+        return _load("digit_diffusion", untrained_diffusion(**card("digit_diffusion")["config"]))
 
 
 def card(name: str) -> dict[str, Any]:

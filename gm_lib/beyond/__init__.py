@@ -1,1 +1,18 @@
 """The families beyond VAE and GAN, one file each, with the same ways in: fit, sample, a likelihood."""
+
+from gm_lib.beyond.diffusion import Diffusion, digit_diffusion
+from gm_lib.beyond.networks import TimeMLP, TimeUNet, time_features
+from gm_lib.beyond.noising import log_snr, noised, scales, slide_back, step_back
+
+__all__ = [
+    "Diffusion",
+    "TimeMLP",
+    "TimeUNet",
+    "digit_diffusion",
+    "log_snr",
+    "noised",
+    "scales",
+    "slide_back",
+    "step_back",
+    "time_features",
+]
