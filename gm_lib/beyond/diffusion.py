@@ -149,12 +149,10 @@ class Diffusion(nn.Module):
 
         ``y``: n labels; without them none is known. By ``guidance`` w the network's answer moves on w times
         as far as the label moved it (Ho and Salimans 2022, equation 6; for pixels logits move, and x̂
-        stays in range). With ``deterministic`` no noise is added on the way: better in few steps.
+        stays in range). With ``deterministic`` no noise is added on the way.
         """
-        p, times = (
-            next(self.parameters()),
-            self.times(min(self.steps, SAMPLING_STEPS) if steps is None else steps),
-        )
+        p = self._like
+        times = self.times(min(self.steps, SAMPLING_STEPS) if steps is None else steps)
         labels = labels_of(y, n, self.num_classes, p.device)
         if guidance and labels is None:
             raise ValueError("guidance leads towards labels: give y, to a model that takes labels.")

@@ -6,7 +6,17 @@ import torch
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
-from gm_lib.beyond import Diffusion, TimeMLP, digit_diffusion, log_snr, noised, scales, slide_back, step_back
+from gm_lib.beyond import (
+    Diffusion,
+    TimeMLP,
+    diffusion,
+    digit_diffusion,
+    log_snr,
+    noised,
+    scales,
+    slide_back,
+    step_back,
+)
 from gm_lib.beyond.noising import HIGHEST, LOWEST, spread
 from gm_lib.data import toy
 from gm_lib.distributions.estimates import assert_unbiased
@@ -270,6 +280,13 @@ def test_samples_of_pixels_are_0_or_1_come_with_labels_and_from_their_seed_alone
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert model.sample(0).shape == (0, 1, 4, 4)
+
+
+def test_many_samples_are_made_a_few_at_a_time_each_with_its_own_label(monkeypatch):
+    monkeypatch.setattr(diffusion, "AT_ONCE", 2)
+    model, y = Diffusion(Says(), binary=True), torch.tensor([0, 1, 2, 2, 1])
+    assert model.sample(5, y, steps=2).shape == (5, 1, 4, 4)
+    assert torch.equal(torch.cat(model.network.told[::2]), y)  # of two guesses for each part, the first
 
 
 def test_guidance_goes_on_as_many_times_as_far_as_the_label_led():
