@@ -778,8 +778,8 @@ def music_scores(model: SequenceVAE, pieces: Pieces, seed: int) -> dict[str, Any
     return scores
 
 
-DIFFUSION_CONFIG: dict[str, Any] = {"width": 32, "num_classes": 10, "lr": 1e-3, "decay_steps": 3000}
-DIFFUSION_STEPS, DIFFUSION_BATCH = 3000, 128
+DIFFUSION_CONFIG: dict[str, Any] = {"width": 32, "num_classes": 10, "lr": 1e-3, "decay_steps": 5000}
+DIFFUSION_STEPS, DIFFUSION_BATCH = 5000, 64
 DIFFUSION_SAMPLES, DIFFUSION_DRAWS = 1000, 4  # judged; and draws for the bound of each of SCORED test images
 
 
