@@ -136,7 +136,9 @@ def _diffusion_bugs(answer: Any) -> str:
             "one bug is mended, in the mean. The other: the noise is multiplied with a variance.": (
                 lambda *given: _diffusion_step(*given, variance=True)
             ),
-            "the mean is right; the noise has all the variance of z_s, though a part of it is in z already.": _diffusion_whole_noise,
+            "the mean is right; the noise has all the variance of z_s, and a part of that is in z already.": (
+                _diffusion_whole_noise
+            ),
             "the mean is right, and the noise is missing: that is no draw.": without,
             "the mean is right; its noise is that of z_t, 1 / (1 + snr_t).": (
                 lambda z, guess, t, s, noise: (
