@@ -51,10 +51,8 @@ class Diffusion(nn.Module):
         self.shape: Any = self.network.shape
         self.num_classes: Any = self.network.num_classes
         self.kind: Any = Pixels(self.shape) if binary else RealValues()
-        self.steps, self.decay_steps = (
-            whole_number("steps", steps, 1),
-            whole_number("decay_steps", decay_steps),
-        )
+        self.steps = whole_number("steps", steps, 2)
+        self.decay_steps = whole_number("decay_steps", decay_steps)
         if not 0 <= drop < 1:
             raise ValueError(f"drop is the share of labels withheld, from 0 to below 1, not {drop}.")
         self.drop, self.lr = drop, lr

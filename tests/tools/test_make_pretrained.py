@@ -127,7 +127,7 @@ def test_the_diffusion_model_is_kept_in_half_precision_with_its_bounds(mnist, tm
         "DIFFUSION_CONFIG": {"width": 8, "num_classes": 10},
         "DIFFUSION_SAMPLES": 100,
         "DIFFUSION_DRAWS": 1,
-        "SCORED": 20,
+        "DIFFUSION_SCORED": 20,
     }.items():
         monkeypatch.setattr(make_pretrained, name, value)
     monkeypatch.setattr(make_pretrained, "images", lambda name, fallback: mnist)
