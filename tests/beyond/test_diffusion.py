@@ -17,6 +17,7 @@ from gm_lib.beyond import (
     slide_back,
     step_back,
 )
+from gm_lib.beyond.last_step import RealValues
 from gm_lib.beyond.noising import HIGHEST, LOWEST, spread
 from gm_lib.data import toy
 from gm_lib.distributions.estimates import assert_unbiased
@@ -195,6 +196,15 @@ def test_pixels_of_fair_coins_cost_log_2_each_and_a_little_more():
 def test_negative_elbo_takes_the_model_as_it_takes_others(gaussian):
     found = negative_elbo(Diffusion(Exact(), steps=20), gaussian, k=2)
     assert abs(found.mean - 2 * closed_form(20).sum().item()) < 4 * found.standard_error
+
+
+def test_the_last_step_of_real_values_is_what_a_level_says_of_x_by_itself():
+    # log p(x | z) = log q(z | x) + log α for each value, if nothing is known of x but z.
+    t, x = torch.full((5,), 0.5), torch.randn(5, 3)
+    alpha, sigma = scales(t, x)
+    z = noised(x, t)
+    expected = (Normal(alpha * x, sigma).log_prob(z) + alpha.log()).sum(1)
+    torch.testing.assert_close(RealValues().log_prob(x, z / alpha, t), expected)
 
 
 # --- what is learned
