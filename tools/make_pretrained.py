@@ -816,7 +816,8 @@ def digit_diffusion(seed: int, run: Path | None) -> Made:
     report = judge_digits(samples, test, seed=seed, against="MNIST's test images, binarized")
     facts = {
         "data": "MNIST's 50,000 training digits with their labels, binarized anew in each batch, "
-        f"{DIFFUSION_BATCH} in a batch. The test images were looked at once.",
+        f"{DIFFUSION_BATCH} in a batch. No setting was chosen by the "
+        "test images, which were seen more than once.",
         "config": model.config,
         "stages": [{"lr": model.lr, "steps": DIFFUSION_STEPS}],
         "precision": "bfloat16",
