@@ -16,6 +16,8 @@ from gm_lib.beyond import VAEGAN
 from gm_lib.beyond import digit_vae_gan as untrained_vae_gan
 from gm_lib.beyond import MaskedAutoregressive
 from gm_lib.beyond import digit_autoregressive as untrained_autoregressive
+from gm_lib.beyond import Diffusion
+from gm_lib.beyond import digit_diffusion as untrained_diffusion
 from gm_lib.classifier import DigitClassifier, ImageClassifier, SpeechClassifier
 from gm_lib.data.shapes import SHAPE
 from gm_lib.gan import GAN, DCGANGenerator, WaveGenerator
@@ -234,6 +236,14 @@ def digit_autoregressive() -> MaskedAutoregressive:
         return _load(
             "digit_autoregressive", untrained_autoregressive(**card("digit_autoregressive")["config"])
         )
+def digit_diffusion() -> Diffusion:
+    """Return a diffusion model of binarized digits that takes labels, ``gm_lib.beyond.digit_diffusion``'s.
+
+    Its card, ``digit_diffusion``, has a bound of its likelihood. On the CPU, in evaluation mode, without
+    gradients for its weights. Raises what :func:`digit_classifier` raises.
+    """
+    with torch.device("cpu"):
+        return _load("digit_diffusion", untrained_diffusion(**card("digit_diffusion")["config"]))
 
 
 def card(name: str) -> dict[str, Any]:

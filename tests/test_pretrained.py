@@ -282,6 +282,23 @@ def test_samples_of_shapes_are_as_good_as_their_card_says():
     assert factor_report(x[:200]).distance == pytest.approx(said["distance"], rel=0.1)
 
 
+def test_the_diffusion_model_bounds_what_its_card_says_and_writes_the_digits_that_it_is_asked_for(mnist):
+    model, said = pretrained.digit_diffusion(), pretrained.card("digit_diffusion")
+    with forked_rng(0), torch.no_grad():
+        x = binarize(mnist.test.x[:500])
+        bound = estimate(torch.stack([-model.elbo(x) for _ in range(4)]).mean(0))
+    expected = said["negative_elbo"]["without_label"]
+    error = math.hypot(bound.standard_error, expected["standard_error"])
+    assert abs(bound.mean - expected["nats"]) < 4 * error
+    digits = torch.arange(100) % 10
+    made = model.sample(100, digits, generator=torch.Generator().manual_seed(0))
+    share = (read_digits(pretrained.digit_classifier(), made).argmax(-1) == digits).double().mean().item()
+    p = said["samples"]["as_asked"]
+    assert abs(share - p) < 4 * math.sqrt(p * (1 - p) * (1 / 100 + 1 / said["samples"]["n_samples"])) + 0.01
+    assert p > 0.2  # by chance it is a tenth
+    assert (pretrained.WEIGHTS / "digit_diffusion.safetensors").stat().st_size <= 700_000
+
+
 def test_an_unknown_name_is_answered_with_the_known_ones():
     with pytest.raises(ValueError, match="unknown pretrained model 'digit_clasifier'; did you mean 'digit_c"):
         pretrained.card("digit_clasifier")

@@ -6,3 +6,19 @@ __all__ = ["VAEGAN", "digit_vae_gan"]
 from gm_lib.beyond.autoregressive import MaskedAutoregressive, digit_autoregressive
 
 __all__ = ["MaskedAutoregressive", "digit_autoregressive"]
+from gm_lib.beyond.diffusion import Diffusion, digit_diffusion
+from gm_lib.beyond.networks import TimeMLP, TimeUNet, time_features
+from gm_lib.beyond.noising import log_snr, noised, scales, slide_back, step_back
+
+__all__ = [
+    "Diffusion",
+    "TimeMLP",
+    "TimeUNet",
+    "digit_diffusion",
+    "log_snr",
+    "noised",
+    "scales",
+    "slide_back",
+    "step_back",
+    "time_features",
+]

@@ -160,6 +160,26 @@ def test_the_autoregressive_model_is_kept_with_its_exact_score(mnist, tmp_path, 
     with forked_rng(0), torch.no_grad():
         nats = -model.log_prob(binarize(mnist.test.x[:20])).mean().item()
     assert card["negative_log_likelihood"]["nats"] == pytest.approx(nats)
+def test_the_diffusion_model_is_kept_in_half_precision_with_its_bounds(mnist, tmp_path, monkeypatch):
+    for name, value in {
+        "DIFFUSION_STEPS": 2,
+        "DIFFUSION_CONFIG": {"width": 8, "num_classes": 10},
+        "DIFFUSION_SAMPLES": 100,
+        "DIFFUSION_DRAWS": 1,
+        "DIFFUSION_SCORED": 20,
+    }.items():
+        monkeypatch.setattr(make_pretrained, name, value)
+    monkeypatch.setattr(make_pretrained, "images", lambda name, fallback: mnist)
+    threads = torch.get_num_threads()
+    try:
+        assert make_pretrained.main(["digit_diffusion", "--out", str(tmp_path)]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    card = json.loads((tmp_path / "digit_diffusion.json").read_text("utf-8"))
+    assert card["config"]["width"] == 8
+    assert all(card["negative_elbo"][which]["nats"] > 80 for which in ("without_label", "given_label"))
+    kept = load_file(tmp_path / "digit_diffusion.safetensors")
+    assert {value.dtype for value in kept.values()} == {torch.float16}
 
 
 def test_a_training_that_is_stopped_writes_nothing_and_says_so(tmp_path, monkeypatch, capsys):
