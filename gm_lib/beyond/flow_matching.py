@@ -29,7 +29,7 @@ class FlowMatching(nn.Module):
     ``config``: :func:`digit_flow_matching`'s arguments.
     """
 
-    def __init__(self, network: nn.Module, *, drop: float = 0.1, lr: float = 1e-3, decay_steps: int = 0):
+    def __init__(self, network: nn.Module, *, drop: float = 0.1, lr: float = 2e-3, decay_steps: int = 0):
         super().__init__()
         require(network, "network", shape="of an example", num_classes="0 without labels")
         if not 0 <= drop < 1:
