@@ -37,13 +37,15 @@ class Told(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.weight, self.labels, self.seen, self.times = nn.Parameter(torch.ones(())), [], [], []
+        self.weight = nn.Parameter(torch.ones(()))
+        self.labels, self.seen, self.times, self.modes = [], [], [], []
 
     def forward(self, x_t, t, y=None):
         y = torch.full((len(x_t),), self.num_classes) if y is None else y
         self.labels.append(y)
         self.seen.append(x_t)
         self.times.append(t)
+        self.modes.append(self.training)
         return self.weight * y.float()[:, None, None, None].expand_as(x_t)
 
 
@@ -150,11 +152,12 @@ def test_samples_of_images_follow_their_labels_and_the_generator_and_lie_between
 
 
 def test_samples_are_made_in_parts_in_evaluation_mode(monkeypatch):
-    model = FlowMatching(Told())
-    whole = model.sample(5, [0] * 5, steps=1, generator=torch.Generator().manual_seed(0))
+    model, y = FlowMatching(Told()), [0, -1, 0, 1, -2]
+    whole = model.sample(5, y, steps=1, generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr("gm_lib.beyond.flow_matching.AT_ONCE", 2)
-    parts = model.sample(5, [0] * 5, steps=1, generator=torch.Generator().manual_seed(0))
+    parts = model.sample(5, y, steps=1, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(parts, whole)
+    assert not any(model.network.modes)
     assert model.training
     assert model.sample(0).shape == (0, 1, 4, 4)
 
