@@ -178,10 +178,10 @@ def digit_gan() -> DCGANGenerator:
 
 
 def digit_flow_matching() -> FlowMatching:
-    """Return flow matching of digits with labels, trained on MNIST for longer than a chapter can.
+    """Return flow matching of digits with labels, trained on MNIST.
 
-    Its card, ``digit_flow_matching``, judges samples by 1 to 32 of Euler's steps. On the CPU, in evaluation
-    mode, without gradients for its weights. Raises what :func:`digit_classifier` raises.
+    Its card, ``digit_flow_matching``, judges samples by several numbers of Euler's steps. On the CPU, in
+    evaluation mode, without gradients for its weights. Raises what :func:`digit_classifier` raises.
     """
     with torch.device("cpu"):
         return _load("digit_flow_matching", untrained_flow_matching(**card("digit_flow_matching")["config"]))

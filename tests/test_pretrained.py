@@ -106,13 +106,15 @@ def test_flow_matching_writes_the_digits_it_is_asked_for_as_often_as_its_card_sa
     y = torch.arange(200) % 10
     x = model.sample(200, y, steps=8, generator=torch.Generator().manual_seed(1))
     found = (read_digits(pretrained.digit_classifier(), x).argmax(-1) == y).double().mean().item()
-    assert found == pytest.approx(at, abs=4 * (at * (1 - at) * (1 / 200 + 1 / 2000)) ** 0.5)
+    assert found == pytest.approx(at, abs=4 * (at * (1 - at) * (1 / 200 + 1 / 1000)) ** 0.5)
     assert (pretrained.WEIGHTS / "digit_flow_matching.safetensors").stat().st_size <= 700_000
 
 
-def test_more_steps_of_flow_matching_bring_digits_nearer_to_real_ones():
-    frechet = [look["frechet"] for look in pretrained.card("digit_flow_matching")["samples"]]
-    assert frechet[0] > frechet[1] > frechet[2] > frechet[3]
+def test_a_few_steps_of_flow_matching_write_digits_and_one_writes_their_mean():
+    by_steps = {
+        look["euler_steps"]: look["frechet"] for look in pretrained.card("digit_flow_matching")["samples"]
+    }
+    assert by_steps[1] > 2 * by_steps[4]
 
 
 @pytest.mark.parametrize("labels", [False, True])

@@ -409,15 +409,17 @@ def shapes_gan(seed: int, run: Path | None) -> Made:
     return Made(generator, facts)
 
 
-FLOW_MATCHING_STEPS, FLOW_MATCHING_BATCH = 6000, 64
-FLOW_MATCHING_LOOKS, FLOW_MATCHING_SAMPLES = (1, 2, 4, 8, 16, 32), 2000  # Euler's steps, samples of each
+FLOW_MATCHING_WIDTH, FLOW_MATCHING_STEPS, FLOW_MATCHING_BATCH = 16, 1000, 64
+FLOW_MATCHING_LOOKS, FLOW_MATCHING_SAMPLES = (1, 2, 4, 8, 16), 1000  # Euler's steps, samples of each
 
 
 def digit_flow_matching(seed: int, run: Path | None) -> Made:
     """Train flow matching with labels on MNIST; keep its averaged weights in half precision."""
     data = images("mnist", fallback=False)
     with forked_rng(seed):
-        model = untrained_flow_matching(num_classes=10, decay_steps=FLOW_MATCHING_STEPS)
+        model = untrained_flow_matching(
+            width=FLOW_MATCHING_WIDTH, num_classes=10, decay_steps=FLOW_MATCHING_STEPS
+        )
     batches = Batches(data.train.x, data.train.y, batch_size=FLOW_MATCHING_BATCH, seed=seed, device="cpu")
     options: dict[str, Any] = {"out": run, "checkpoint_every": 500} if run else {}
     options |= {"device": "cpu", "precision": "bfloat16", "average": 0.999}
