@@ -18,6 +18,8 @@ from gm_lib.beyond import MaskedAutoregressive
 from gm_lib.beyond import digit_autoregressive as untrained_autoregressive
 from gm_lib.beyond import Diffusion
 from gm_lib.beyond import digit_diffusion as untrained_diffusion
+from gm_lib.beyond import FlowMatching
+from gm_lib.beyond import digit_flow_matching as untrained_flow_matching
 from gm_lib.classifier import DigitClassifier, ImageClassifier, SpeechClassifier
 from gm_lib.data.shapes import SHAPE
 from gm_lib.gan import GAN, DCGANGenerator, WaveGenerator
@@ -179,6 +181,16 @@ def digit_gan() -> DCGANGenerator:
     """
     with torch.device("cpu"):
         return _load("digit_gan", DCGANGenerator(**card("digit_gan")["config"]))
+
+
+def digit_flow_matching() -> FlowMatching:
+    """Return flow matching of digits with labels, trained on MNIST.
+
+    Its card, ``digit_flow_matching``, judges samples by several numbers of Euler's steps. On the CPU, in
+    evaluation mode, without gradients for its weights. Raises what :func:`digit_classifier` raises.
+    """
+    with torch.device("cpu"):
+        return _load("digit_flow_matching", untrained_flow_matching(**card("digit_flow_matching")["config"]))
 
 
 def digit_gan_midway(*, labels: bool = False) -> GAN:

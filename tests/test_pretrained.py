@@ -100,6 +100,25 @@ def test_the_generator_is_read_with_confidence_nine_tenths_as_often_as_real_digi
     assert samples["relative"] >= 0.9
 
 
+def test_flow_matching_writes_the_digits_it_is_asked_for_as_often_as_its_card_says():
+    model, said = pretrained.digit_flow_matching(), pretrained.card("digit_flow_matching")["samples"]
+    assert not any(module.training for module in model.modules())
+    assert not any(p.requires_grad for p in model.parameters())
+    (at,) = (look["as_asked"] for look in said if look["euler_steps"] == 8)
+    y = torch.arange(200) % 10
+    x = model.sample(200, y, steps=8, generator=torch.Generator().manual_seed(1))
+    found = (read_digits(pretrained.digit_classifier(), x).argmax(-1) == y).double().mean().item()
+    assert found == pytest.approx(at, abs=4 * (at * (1 - at) * (1 / 200 + 1 / 1000)) ** 0.5)
+    assert (pretrained.WEIGHTS / "digit_flow_matching.safetensors").stat().st_size <= 700_000
+
+
+def test_a_few_steps_of_flow_matching_write_digits_and_one_writes_their_mean():
+    by_steps = {
+        look["euler_steps"]: look["frechet"] for look in pretrained.card("digit_flow_matching")["samples"]
+    }
+    assert by_steps[1] > 2 * by_steps[4]
+
+
 @pytest.mark.parametrize("labels", [False, True])
 def test_a_game_from_the_middle_of_its_training_goes_on(labels, mnist):
     model = pretrained.digit_gan_midway(labels=labels)

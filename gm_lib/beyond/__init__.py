@@ -22,3 +22,6 @@ __all__ = [
     "step_back",
     "time_features",
 ]
+from gm_lib.beyond.flow_matching import FlowMatching, digit_flow_matching
+
+__all__ = ["FlowMatching", "digit_flow_matching"]

@@ -190,3 +190,21 @@ def test_a_training_that_is_stopped_writes_nothing_and_says_so(tmp_path, monkeyp
     assert make_pretrained.main(["digit_gan", "--out", str(tmp_path / "weights")]) == 130
     assert "no weights were written" in capsys.readouterr().err
     assert not (tmp_path / "weights").exists()
+
+
+def test_flow_matching_is_judged_by_its_numbers_of_steps_as_it_is_kept(mnist, tmp_path, monkeypatch):
+    monkeypatch.setattr(make_pretrained, "images", lambda name, fallback: mnist)
+    monkeypatch.setattr(make_pretrained, "FLOW_MATCHING_STEPS", 2)
+    monkeypatch.setattr(make_pretrained, "FLOW_MATCHING_LOOKS", (1, 3))
+    monkeypatch.setattr(make_pretrained, "FLOW_MATCHING_SAMPLES", 150)
+    threads = torch.get_num_threads()
+    try:
+        assert make_pretrained.main(["digit_flow_matching", "--out", str(tmp_path)]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    card = json.loads((tmp_path / "digit_flow_matching.json").read_text("utf-8"))
+    assert [look["euler_steps"] for look in card["samples"]] == [1, 3]
+    assert all(look["frechet"] > 0 for look in card["samples"])
+    assert card["config"]["num_classes"] == 10
+    kept = load_file(tmp_path / "digit_flow_matching.safetensors")
+    assert {value.dtype for value in kept.values()} == {torch.float16}
