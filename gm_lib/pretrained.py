@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from gm_lib.beyond import CouplingFlow
+from gm_lib.beyond import digit_flow as untrained_flow
 from gm_lib.classifier import DigitClassifier, ImageClassifier, SpeechClassifier
 from gm_lib.data.shapes import SHAPE
 from gm_lib.gan import GAN, DCGANGenerator, WaveGenerator
@@ -206,6 +208,16 @@ def digit_vae(*, plane: bool = False) -> VAE:
     name = "digit_vae_plane" if plane else "digit_vae"
     with torch.device("cpu"):
         return _load(name, untrained_vae(**card(name)["config"]))
+
+
+def digit_flow() -> CouplingFlow:
+    """Return a flow of grey digits, trained on MNIST for longer than a chapter can.
+
+    Its card, ``digit_flow``, has its bits per dimension. On the CPU, in evaluation mode, without gradients
+    for its weights. Raises what :func:`digit_classifier` raises.
+    """
+    with torch.device("cpu"):
+        return _load("digit_flow", untrained_flow(**card("digit_flow")["config"]))
 
 
 def card(name: str) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class CouplingFlow(nn.Module):
         self, shape: Sequence[int], layers: Sequence[nn.Module], *, lr: float = 2e-3, decay_steps: int = 0
     ):
         super().__init__()
-        self.config: dict[str, Any] = {}
+        self.config: dict[str, Any] = {}  # of the builder, if one made it
         self.shape, self.lr, self.decay_steps = tuple(shape), lr, decay_steps
         self.layers: Any = nn.ModuleList(layers)
         with torch.no_grad():
@@ -67,21 +67,17 @@ class CouplingFlow(nn.Module):
     @torch.no_grad()
     def sample(self, n: int, y: Tensor | None = None, *, generator: Generator | None = None) -> Tensor:
         """Draw n examples (n, *shape): f of noise; of images the level in whose bin it falls."""
-        first = next(self.parameters())
-        z = torch.randn(n, *self.noise_shape, generator=generator, device=first.device, dtype=first.dtype)
+        at = next(self.parameters())
+        z = torch.randn(n, *self.noise_shape, generator=generator, device=at.device, dtype=at.dtype)
         x = self(z)
-        if len(self.shape) == 1:
-            return x
-        return (LEVELS * x).floor().clamp(0, LEVELS - 1) / (LEVELS - 1)
+        return x if len(self.shape) == 1 else (LEVELS * x).floor().clamp(0, LEVELS - 1) / (LEVELS - 1)
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Return Adam."""
-        scalings, others = (
-            [p for layer in self.layers if isinstance(layer, Scaling) == alone for p in layer.parameters()]
-            for alone in (True, False)
-        )
-        groups = [{"params": others, "lr": self.lr}, {"params": scalings, "lr": 5 * self.lr}]
-        return {"adam": Adam(groups, fused=True)}
+        scalings = nn.ModuleList(layer for layer in self.layers if isinstance(layer, Scaling))
+        others = nn.ModuleList(layer for layer in self.layers if not isinstance(layer, Scaling))
+        groups: Any = [(others.parameters(), self.lr), (scalings.parameters(), 5 * self.lr)]
+        return {"adam": Adam([{"params": params, "lr": lr} for params, lr in groups], fused=True)}
 
     def update(self, batch: Any, optimizers: dict[str, Optimizer], step: int) -> dict[str, Tensor]:
         """Take one step on a batch ``(x, y)``, y unused; return the mean of -log p(x) in nats, ``loss``."""
@@ -98,10 +94,7 @@ class CouplingFlow(nn.Module):
         return {"loss": loss.detach()}
 
     def check(self, batch: Any) -> None:
-        """Raise unless x of the batch ``(x, y)`` has the model's shape: finite points, or images in [0, 1].
-
-        Labels are not looked at. ``TypeError`` for what is no tensor, ``ValueError`` for all else.
-        """
+        """Raise unless x of the batch ``(x, y)`` holds finite points, or images in [0, 1], of the shape."""
         x = batch[0]
         check_input(x, self.shape, next(self.parameters()), "the flow")
         if len(self.shape) == 3:
@@ -115,7 +108,7 @@ def point_flow(
 ) -> CouplingFlow:
     """Return a flow of points (n, ``dim``): ``couplings`` with two layers of ``hidden`` units each."""
     config = dict(locals())
-    dim, couplings = whole_number("dim", dim, 2), whole_number("couplings", couplings, 1)
+    whole_number("dim", dim, 2)
 
     def network(n_in: int, n_out: int) -> nn.Sequential:
         return mlp([n_in, hidden, hidden, n_out], nn.SiLU)
@@ -145,8 +138,8 @@ def digit_flow(
 
     def network(n_in: int, n_out: int) -> nn.Sequential:
         sizes = pairwise((n_in, width, width, n_out))
-        layers = [part for a, b in sizes for part in (nn.Conv2d(a, b, 3, padding=1), nn.SiLU())]
-        return nn.Sequential(*layers[:-1])
+        first, second, third = (nn.Conv2d(a, b, 3, padding=1) for a, b in sizes)
+        return nn.Sequential(first, nn.SiLU(), second, nn.SiLU(), third)
 
     fine = [Coupling(kept, network) for kept in halves(4 * shape[0], couplings[0])]
     coarse = [Coupling(kept, network) for kept in halves(16 * shape[0], couplings[1])]

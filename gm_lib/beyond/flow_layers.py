@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-EDGE = 0.05  # logits are of values between this and 1 minus this, so that black and white have one
+EDGE = 0.005  # logits are of values between this and 1 minus this, so that black and white have one
 STEEPEST = 3.0  # of |s| in a coupling
 
 
@@ -82,7 +82,8 @@ class Shuffle(nn.Module):
 class Squash(nn.Module):
     """x = (σ(z) - a) / (1 - 2a), a = ``EDGE``: logits to grey values, after Dinh et al. 2017, section 4.1.
 
-    With v = σ(z), one value is stretched by v (1 - v) / (1 - 2a).
+    With v = σ(z), one value is stretched by v (1 - v) / (1 - 2a). The edge is about a bin of 1/256 wide: the
+    levels next to black are then far apart in z, and black is not torn to infinity.
     """
 
     def forward(self, z: Tensor) -> Tensor:
