@@ -20,6 +20,8 @@ from gm_lib.beyond import Diffusion
 from gm_lib.beyond import digit_diffusion as untrained_diffusion
 from gm_lib.beyond import FlowMatching
 from gm_lib.beyond import digit_flow_matching as untrained_flow_matching
+from gm_lib.beyond import CouplingFlow
+from gm_lib.beyond import digit_flow as untrained_flow
 from gm_lib.classifier import DigitClassifier, ImageClassifier, SpeechClassifier
 from gm_lib.data.shapes import SHAPE
 from gm_lib.gan import GAN, DCGANGenerator, WaveGenerator
@@ -256,6 +258,14 @@ def digit_diffusion() -> Diffusion:
     """
     with torch.device("cpu"):
         return _load("digit_diffusion", untrained_diffusion(**card("digit_diffusion")["config"]))
+def digit_flow() -> CouplingFlow:
+    """Return a flow of grey digits, trained on MNIST for longer than a chapter can.
+
+    Its card, ``digit_flow``, has its bits per dimension. On the CPU, in evaluation mode, without gradients
+    for its weights. Raises what :func:`digit_classifier` raises.
+    """
+    with torch.device("cpu"):
+        return _load("digit_flow", untrained_flow(**card("digit_flow")["config"]))
 
 
 def card(name: str) -> dict[str, Any]:

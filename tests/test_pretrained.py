@@ -11,7 +11,7 @@ from torch import nn
 
 from gm_lib import pretrained
 from gm_lib.classifier import DigitClassifier, read_digits
-from gm_lib.data import Split, binarize, chorales, images
+from gm_lib.data import Split, binarize, chorales, dequantize, images
 from gm_lib.data.music import find_music
 from gm_lib.data.shapes import SHAPE, draw_shapes, entropy, read_factors
 from gm_lib.distributions.estimates import estimate
@@ -275,6 +275,19 @@ def test_the_judged_vae_and_its_pair_are_as_sharp_and_as_likely_as_their_card_sa
     assert said["vae_gan"]["samples"]["frechet"] < said["vae"]["samples"]["frechet"]
     assert said["vae_gan"]["negative_elbo"]["nats"] > said["vae"]["negative_elbo"]["nats"]
     assert (pretrained.WEIGHTS / "digit_vae_gan.safetensors").stat().st_size <= 600_000
+def test_the_flow_of_digits_has_the_bits_that_its_card_says(mnist):
+    flow, said = pretrained.digit_flow(), pretrained.card("digit_flow")["bits_per_dim"]["test"]
+    x = dequantize(mnist.test.x[:500], generator=torch.Generator().manual_seed(1))
+    bits = bits_per_dim(flow.log_prob(x), 784, bin_width=1 / 256)
+    assert abs(bits.mean() - said["mean"]) < 4 * bits.std() / 500**0.5
+    assert said["mean"] < 1.69  # bits of a histogram for each pixel, which no noise was added to
+    assert (pretrained.WEIGHTS / "digit_flow.safetensors").stat().st_size <= 600_000
+
+
+def test_the_flow_of_digits_can_be_undone_in_single_precision(mnist):
+    flow, x = pretrained.digit_flow(), dequantize(mnist.test.x[:50])
+    z, _ = flow.inverse(x)
+    assert (flow(z) - x).abs().max() < 1 / 512  # less than half the bin of a level
 
 
 def test_shapes_keep_their_causes_when_they_are_rebuilt():

@@ -33,6 +33,7 @@ from gm_lib.beyond import digit_autoregressive as untrained_autoregressive
 from gm_lib.beyond import Diffusion
 from gm_lib.beyond import digit_diffusion as untrained_diffusion
 from gm_lib.beyond import digit_flow_matching as untrained_flow_matching
+from gm_lib.beyond import digit_flow as untrained_flow
 from gm_lib.classifier import DigitClassifier, ImageClassifier, SpeechClassifier, read_digits
 from gm_lib.cli.main import main as gm_lib
 from gm_lib.cli.runs import load
@@ -47,6 +48,7 @@ from gm_lib.data import (
     Split,
     binarize,
     chorales,
+    dequantize,
     images,
     names,
     shakespeare,
@@ -371,6 +373,45 @@ def shapes_vae(seed: int, run: Path | None) -> Made:
 def _seconds(*runs: Path) -> int:
     """Return how long trainings took that may have stopped and gone on."""
     return round(sum(load_checkpoint(run).state["history"]["seconds"] for run in runs))
+
+
+FLOW_CONFIG: dict[str, Any] = {"couplings": [6, 8], "width": 32, "lr": 2e-3, "decay_steps": 8_000}
+FLOW_STEPS, FLOW_BATCH, FLOW_AVERAGE = 8_000, 32, 0.998
+
+
+def digit_flow(seed: int, run: Path | None) -> Made:
+    """Train a flow of grey digits and keep it in half precision."""
+    data = images("mnist", fallback=False)
+    with forked_rng(seed):
+        model = untrained_flow(**FLOW_CONFIG)
+    batches = Batches(data.train.x, batch_size=FLOW_BATCH, seed=seed, device="cpu")
+    options: dict[str, Any] = {"precision": "bfloat16", "average": FLOW_AVERAGE, "checkpoint_every": 500}
+    history = train(model, batches, steps=FLOW_STEPS, seed=seed, device="cpu", out=run, **options)
+    kept = copy.deepcopy(model).half()
+    model.load_state_dict({key: value.float() for key, value in kept.state_dict().items()})
+    scores = {
+        name: flow_bits(model, split.x, seed) for name, split in (("valid", data.valid), ("test", data.test))
+    }
+    facts = {
+        "data": f"MNIST's 50,000 training images, {FLOW_BATCH} in a batch, 256 grey levels, dequantized anew "
+        "each time. Settings were chosen by a few trials of some hundred steps on the validation images; the "
+        "test images were looked at once.",
+        "config": FLOW_CONFIG,
+        "stages": [{"lr": FLOW_CONFIG["lr"], "steps": FLOW_STEPS, "average": FLOW_AVERAGE}],
+        "precision": "bfloat16",
+        "training_seconds": round(history.seconds),
+        "bits_per_dim": {"of": "the density of dequantized levels, an upper bound on average", **scores},
+    }
+    return Made(kept, facts)
+
+
+def flow_bits(model: nn.Module, x: Tensor, seed: int) -> dict[str, float]:
+    """Return the bits per dimension of a model's density of dequantized levels, with their standard error."""
+    noisy = dequantize(x, generator=Generator().manual_seed(seed))
+    with torch.no_grad():
+        log_p = torch.cat([model.eval().log_prob(part) for part in noisy.split(500)])  # type: ignore[operator]
+    bits = estimate(bits_per_dim(log_p, x[0].numel(), bin_width=1 / 256))
+    return {"mean": bits.mean, "standard_error": bits.standard_error, "images": bits.n}
 
 
 SHAPES_GAN_CONFIG: dict[str, Any] = {
@@ -972,6 +1013,7 @@ MAKERS: dict[str, Callable[[int, Path | None], Made]] = {
     "shapes_vae": shapes_vae,
     "shapes_gan": shapes_gan,
     "digit_autoregressive": digit_autoregressive,
+    "digit_flow": digit_flow,
     "digit_gan": digit_gan,
     "digit_vae_gan": digit_vae_gan,
     "digit_diffusion": digit_diffusion,

@@ -25,3 +25,6 @@ __all__ = [
 from gm_lib.beyond.flow_matching import FlowMatching, digit_flow_matching
 
 __all__ = ["FlowMatching", "digit_flow_matching"]
+from gm_lib.beyond.flow import CouplingFlow, digit_flow, point_flow
+
+__all__ = ["CouplingFlow", "digit_flow", "point_flow"]

@@ -10,6 +10,7 @@ from gm_lib.beyond import digit_autoregressive
 from gm_lib.classifier import DigitClassifier
 from gm_lib.data import binarize, images
 from gm_lib.runtime import forked_rng
+from gm_lib.data import ImageData, Split, images
 
 
 def test_the_help_names_the_models(capsys):
@@ -180,6 +181,28 @@ def test_the_diffusion_model_is_kept_in_half_precision_with_its_bounds(mnist, tm
     assert all(card["negative_elbo"][which]["nats"] > 80 for which in ("without_label", "given_label"))
     kept = load_file(tmp_path / "digit_diffusion.safetensors")
     assert {value.dtype for value in kept.values()} == {torch.float16}
+def test_a_flow_goes_on_from_its_checkpoint_and_is_kept_in_half_precision(mnist, tmp_path, monkeypatch):
+    few = ImageData("mnist", "a test", *(Split(mnist.test.x[:40], mnist.test.y[:40]) for _ in range(3)))
+    monkeypatch.setattr(make_pretrained, "images", lambda name, fallback: few)
+    monkeypatch.setattr(make_pretrained, "FLOW_CONFIG", {"couplings": [2, 2], "width": 4})
+    monkeypatch.setattr(make_pretrained, "FLOW_STEPS", 3)
+    threads, made = torch.get_num_threads(), []
+    for out in ("first", "again"):
+        arguments = ["digit_flow", "--out", str(tmp_path / out), "--run", str(tmp_path / "run")]
+        try:
+            assert make_pretrained.main(arguments) == 0
+        finally:
+            torch.set_num_threads(threads)
+        made.append((tmp_path / out / "digit_flow.safetensors").read_bytes())
+    assert made[0] == made[1]
+    kept = load_file(tmp_path / "first" / "digit_flow.safetensors")
+    assert {value.dtype for value in kept.values()} == {torch.float16}
+    # What the card says is of the weights as they were kept, of all images given.
+    model = make_pretrained.untrained_flow(couplings=[2, 2], width=4)
+    model.load_state_dict(kept)
+    said = json.loads((tmp_path / "first" / "digit_flow.json").read_text("utf-8"))["bits_per_dim"]
+    assert said["test"] == pytest.approx(make_pretrained.flow_bits(model, few.test.x, seed=0))
+    assert said["test"]["images"] == 40
 
 
 def test_a_training_that_is_stopped_writes_nothing_and_says_so(tmp_path, monkeypatch, capsys):
