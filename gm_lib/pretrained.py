@@ -12,16 +12,12 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from gm_lib.beyond import VAEGAN
-from gm_lib.beyond import digit_vae_gan as untrained_vae_gan
-from gm_lib.beyond import MaskedAutoregressive
+from gm_lib.beyond import VAEGAN, CouplingFlow, Diffusion, FlowMatching, MaskedAutoregressive
 from gm_lib.beyond import digit_autoregressive as untrained_autoregressive
-from gm_lib.beyond import Diffusion
 from gm_lib.beyond import digit_diffusion as untrained_diffusion
-from gm_lib.beyond import FlowMatching
-from gm_lib.beyond import digit_flow_matching as untrained_flow_matching
-from gm_lib.beyond import CouplingFlow
 from gm_lib.beyond import digit_flow as untrained_flow
+from gm_lib.beyond import digit_flow_matching as untrained_flow_matching
+from gm_lib.beyond import digit_vae_gan as untrained_vae_gan
 from gm_lib.classifier import DigitClassifier, ImageClassifier, SpeechClassifier
 from gm_lib.data.shapes import SHAPE
 from gm_lib.gan import GAN, DCGANGenerator, WaveGenerator
@@ -240,6 +236,8 @@ def digit_vae_gan(*, judged: bool = True) -> VAEGAN:
         models = {"vae_gan": untrained_vae_gan(**config), "vae": untrained_vae_gan(**config | {"judge": 0.0})}
         _load("digit_vae_gan", nn.ModuleDict(models))
     return models["vae_gan" if judged else "vae"]
+
+
 def digit_autoregressive() -> MaskedAutoregressive:
     """Return an autoregressive model of binarized digits, trained on MNIST; its log p(x) is exact.
 
@@ -250,6 +248,8 @@ def digit_autoregressive() -> MaskedAutoregressive:
         return _load(
             "digit_autoregressive", untrained_autoregressive(**card("digit_autoregressive")["config"])
         )
+
+
 def digit_diffusion() -> Diffusion:
     """Return a diffusion model of binarized digits that takes labels, ``gm_lib.beyond.digit_diffusion``'s.
 
@@ -258,6 +258,8 @@ def digit_diffusion() -> Diffusion:
     """
     with torch.device("cpu"):
         return _load("digit_diffusion", untrained_diffusion(**card("digit_diffusion")["config"]))
+
+
 def digit_flow() -> CouplingFlow:
     """Return a flow of grey digits, trained on MNIST for longer than a chapter can.
 

@@ -275,6 +275,8 @@ def test_the_judged_vae_and_its_pair_are_as_sharp_and_as_likely_as_their_card_sa
     assert said["vae_gan"]["samples"]["frechet"] < said["vae"]["samples"]["frechet"]
     assert said["vae_gan"]["negative_elbo"]["nats"] > said["vae"]["negative_elbo"]["nats"]
     assert (pretrained.WEIGHTS / "digit_vae_gan.safetensors").stat().st_size <= 600_000
+
+
 def test_the_flow_of_digits_has_the_bits_that_its_card_says(mnist):
     flow, said = pretrained.digit_flow(), pretrained.card("digit_flow")["bits_per_dim"]["test"]
     x = dequantize(mnist.test.x[:500], generator=torch.Generator().manual_seed(1))

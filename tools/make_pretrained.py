@@ -28,12 +28,12 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from gm_lib import pretrained
-from gm_lib.beyond import digit_vae_gan as untrained_vae_gan
-from gm_lib.beyond import digit_autoregressive as untrained_autoregressive
 from gm_lib.beyond import Diffusion
+from gm_lib.beyond import digit_autoregressive as untrained_autoregressive
 from gm_lib.beyond import digit_diffusion as untrained_diffusion
-from gm_lib.beyond import digit_flow_matching as untrained_flow_matching
 from gm_lib.beyond import digit_flow as untrained_flow
+from gm_lib.beyond import digit_flow_matching as untrained_flow_matching
+from gm_lib.beyond import digit_vae_gan as untrained_vae_gan
 from gm_lib.classifier import DigitClassifier, ImageClassifier, SpeechClassifier, read_digits
 from gm_lib.cli.main import main as gm_lib
 from gm_lib.cli.runs import load

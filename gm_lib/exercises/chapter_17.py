@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import product
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from typing import Any
-
-from torch import Tensor
 
 from gm_lib.exercises.core import (
     NotAttempted,
     Wrong,
     call,
-from collections.abc import Callable, Mapping
-from typing import Any
-
-import torch
-from torch import Tensor
-
-from gm_lib.exercises.core import (
-    Wrong,
     choices,
     exercise,
     expect,
+    expect_close,
     expect_function,
     is_close,
+    number,
+    predicted,
     tensor,
 )
 
@@ -102,253 +95,6 @@ _BOTH_BUGS: dict[str, dict[str, Any]] = {
     "the discriminator is shown rebuilt. It should see what the decoder makes of the prior's codes.": {
         "whom": "rebuilt"
     },
-from collections.abc import Callable, Mapping
-from itertools import product
-from collections.abc import Mapping
-from typing import Any
-
-import torch
-from torch import Tensor
-
-from gm_lib.exercises.core import (
-    Wrong,
-    call,
-    choices,
-    exercise,
-    expect,
-    expect_close,
-    expect_function,
-    number,
-    predicted,
-    tensor,
-)
-
-# 17.4, autoregression: the order of the pixels
-
-_ORDER_KEYS, _ORDER_NAMES = ("sum", "linear", "tables"), ("the same", "different")
-_ORDER_WHY = {
-    "sum": "each factor is a distribution of its own pixel, whatever it stands behind. Sum over the last "
-    "pixel first.",
-    "linear": "a logistic regression cannot be every conditional, and each order asks for others.",
-    "tables": "a table can be any conditional, so each one is exact, and their product is p in every order.",
-    choices,
-    exercise,
-    expect,
-    expect_function,
-    number,
-    predicted,
-)
-
-# 17.10, diffusion: what a step costs at least
-
-
-def _diffusion_cost(v: Tensor, snr_t: Tensor, snr_s: Tensor) -> Tensor:
-    return 0.5 * (snr_s - snr_t) * v / (1 + v * snr_t)
-
-
-@exercise(
-    "17.10",
-    "What a step costs at least",
-    hints=(
-        "On the page: half the difference of the ratios, times the mean squared error. The error of the best "
-        "guess is the variance of x given z_t.",
-        "z_t / α_t is x plus noise of the variance 1 / SNR_t. What is known of x before has the variance v.",
-        "Precisions add up: 1 / error = 1 / v + SNR_t.",
-    ),
-)
-def _diffusion_least_cost(answer: Any) -> str:
-    snr_t = torch.tensor([0.01, 0.3, 1.0, 20.0])
-    cases = [
-        {"v": torch.tensor(v), "snr_t": snr_t, "snr_s": snr_t * ratio}
-        for v, ratio in ((1.0, 1.5), (0.25, 1.1), (4.0, 3.0))
-    ]
-    expect_function(
-        answer,
-        _diffusion_cost,
-        cases,
-        mistakes={
-            "the ½ is missing.": lambda v, t, s: 2 * _diffusion_cost(v, t, s),
-            "the error is that of a guess from z_s. The decoder sees z_t.": (
-                lambda v, t, s: 0.5 * (s - t) * v / (1 + v * s)
-            ),
-            "v is the error of a guess that does not look at z_t.": lambda v, t, s: 0.5 * (s - t) * v,
-            "1 / SNR_t is the error of z_t / α_t itself, which forgets that x is from N(0, v).": (
-                lambda v, t, s: 0.5 * (s - t) / t
-            ),
-            "that is right for v = 1 only.": lambda v, t, s: 0.5 * (s - t) / (1 + t),
-            "1 / v + SNR_t is a precision; the error is one over it.": (
-                lambda v, t, s: 0.5 * (s - t) * (1 / v + t)
-            ),
-            "the sign: SNR_s is the larger one, and a KL is not negative.": (
-                lambda v, t, s: -_diffusion_cost(v, t, s)
-            ),
-            "v is a variance; here it stands as a standard deviation.": (
-                lambda v, t, s: _diffusion_cost(v**2, t, s)
-            ),
-            "the error is a variance already: no square of it, and no root.": (
-                lambda v, t, s: 0.5 * (s - t) * (v / (1 + v * t)).square()
-            ),
-            "a root of the error was taken. It is squared already.": (
-                lambda v, t, s: 0.5 * (s - t) * (v / (1 + v * t)).sqrt()
-            ),
-        },
-        name="the cost of the step",
-    )
-    return "Added up over ever smaller steps these are ½ log(1 + v SNR_1): what z_1 knows of x, in nats."
-
-
-# 17.11, diffusion: two bugs of one step
-
-
-def _diffusion_step(
-    z: Tensor,
-    guess: Tensor,
-    snr_t: Any,
-    snr_s: Any,
-    noise: Tensor,
-    *,
-    unscaled: bool = False,
-    variance: bool = False,
-) -> Tensor:
-    """Make a step, with those of the two bugs that are asked for."""
-    alpha_t, alpha_s = (torch.as_tensor(snr / (1 + snr)).sqrt() for snr in (snr_t, snr_s))
-    new = torch.as_tensor(1 - snr_t / snr_s)
-    mean = alpha_s * ((1 - new) * (z if unscaled else z / alpha_t) + new * guess)
-    return mean + ((new / (1 + snr_s)) if variance else (new / (1 + snr_s)).sqrt()) * noise
-
-
-def _diffusion_whole_noise(z: Tensor, guess: Tensor, snr_t: Any, snr_s: Any, noise: Tensor) -> Tensor:
-    right = _diffusion_step(z, guess, snr_t, snr_s, torch.zeros_like(noise))
-    return right + torch.as_tensor(1 / (1 + snr_s)).sqrt() * noise
-
-
-@exercise(
-    "17.11",
-    "Two bugs of one step",
-    hints=(
-        "Units: what does z_t hold, x or a smaller x? And what does noise from N(0, I) have to be multiplied "
-        "with, to get a given variance?",
-        "z / α_t is x plus noise, and comparable with a guess of x. z is not.",
-        "new / (1 + snr_s) is the variance of z_s. Noise wants its root.",
-    ),
-)
-def _diffusion_bugs(answer: Any) -> str:
-    cases = [
-        {
-            "z": torch.randn(3, 2),
-            "guess": torch.randn(3, 2),
-            "snr_t": torch.tensor(t),
-            "snr_s": torch.tensor(s),
-            "noise": torch.randn(3, 2),
-        }
-        for t, s in ((0.2, 0.3), (1.5, 4.0), (0.01, 0.5))
-    ]
-
-    def without(z: Tensor, guess: Tensor, snr_t: Any, snr_s: Any, noise: Tensor) -> Tensor:
-        return _diffusion_step(z, guess, snr_t, snr_s, torch.zeros_like(noise))
-
-    expect_function(
-        answer,
-        _diffusion_step,
-        cases,
-        mistakes={
-            "one bug is mended, in the noise. The other: z holds α_t x, not x. Bring it to the scale of the "
-            "guess before the two are mixed.": lambda *given: _diffusion_step(*given, unscaled=True),
-            "one bug is mended, in the mean. The other: the noise is multiplied with a variance.": (
-                lambda *given: _diffusion_step(*given, variance=True)
-            ),
-            "the mean is right; the noise has all the variance of z_s, and a part of that is in z already.": (
-                _diffusion_whole_noise
-            ),
-            "the mean is right, and the noise is missing: that is no draw.": without,
-            "the mean is right; its noise is that of z_t, 1 / (1 + snr_t).": (
-                lambda z, guess, t, s, noise: (
-                    without(z, guess, t, s, noise) + ((1 - t / s) / (1 + t)).sqrt() * noise
-                )
-            ),
-            "z and guess have changed places: the new part is the guess's.": (
-                lambda z, guess, t, s, noise: (
-                    (s / (1 + s)).sqrt() * ((1 - t / s) * z / (t / (1 + t)).sqrt() + t / s * guess)
-                    + ((1 - t / s) / (1 + s)).sqrt() * noise
-                )
-            ),
-            "z is multiplied with α_t. It holds α_t x already: divide.": (
-                lambda z, guess, t, s, noise: _diffusion_step(z * t / (1 + t), guess, t, s, noise)
-            ),
-        },
-        unchanged=lambda *given: _diffusion_step(*given, unscaled=True, variance=True),
-        name="z at the level below",
-    )
-    return "Try a step with the true x as the guess: z_s must then have the mean α_s x and the variance σ_s²."
-
-
-# 17.12, diffusion: two ways down without noise
-
-_DIFFUSION_WAYS, _DIFFUSION_WIDTHS = ("noise left out", "deterministic"), ("too narrow", "right", "too wide")
-_DIFFUSION_WHY = {
-    "noise left out": "each step of ancestral sampling moves towards a mean, and its noise is what keeps the "
-    "spread. Without it only the moves towards means are left.",
-    "deterministic": "the deterministic step keeps the noise that it finds in z, and scales it: z goes on to "
-    "have the variance of its level.",
-# 17.13, flow matching: the velocity to Gaussian data
-
-
-def _fm_velocity(x_t: Tensor, t: Tensor, m: Tensor, s: Tensor) -> Tensor:
-    return m + (t * s**2 - (1 - t)) / (t**2 * s**2 + (1 - t) ** 2) * (x_t - t * m)
-
-
-def _fm_by(
-    slope: Callable[[Tensor, Tensor], Tensor],
-) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
-    """Return the velocity with another ``slope`` of t and s."""
-    return lambda x_t, t, m, s: m + slope(t, s) * (x_t - t * m)
-
-
-def _fm_slope(t: Tensor, s: Tensor) -> Tensor:
-    return (t * s**2 - (1 - t)) / (t**2 * s**2 + (1 - t) ** 2)
-
-
-_FM_VELOCITY: dict[str, Callable[..., Tensor]] = {
-    "the mean is missing: it moves too. The mean of x - z is m, and the mean of x_t is t m.": (
-        lambda x_t, t, m, s: _fm_slope(t, s) * x_t
-    ),
-    "x_t has the mean t m. The slope belongs to what x_t differs from it by.": (
-        lambda x_t, t, m, s: m + _fm_slope(t, s) * x_t
-    ),
-    "x_t does not have the mean m: the noise has the mean 0, and so x_t has t m.": (
-        lambda x_t, t, m, s: m + _fm_slope(t, s) * (x_t - m)
-    ),
-    "the mean of x - z, which is m, is not added again.": (
-        lambda x_t, t, m, s: _fm_slope(t, s) * (x_t - t * m)
-    ),
-    "s is the standard deviation; the covariance has its square.": _fm_by(
-        lambda t, s: (t * s - (1 - t)) / (t**2 * s + (1 - t) ** 2)
-    ),
-    "this is the slope for s = 1. The variance of the data is s².": _fm_by(
-        lambda t, s: (2 * t - 1) / (t**2 + (1 - t) ** 2)
-    ),
-    "the variance of a sum of independent parts has the squares of their factors: t²s² + (1 - t)².": _fm_by(
-        lambda t, s: (t * s**2 - (1 - t)) / (t * s**2 + (1 - t))
-    ),
-    "the covariance was divided by the standard deviation of x_t. Its variance belongs there.": _fm_by(
-        lambda t, s: (t * s**2 - (1 - t)) / (t**2 * s**2 + (1 - t) ** 2).sqrt()
-    ),
-    "the covariance of x - z and x_t has a minus: z counts against x - z.": _fm_by(
-        lambda t, s: (t * s**2 + (1 - t)) / (t**2 * s**2 + (1 - t) ** 2)
-    ),
-    "the covariance has t s² and (1 - t), once each: their squares belong to the variance.": _fm_by(
-        lambda t, s: (t**2 * s**2 - (1 - t) ** 2) / (t**2 * s**2 + (1 - t) ** 2)
-    ),
-    "this is E[z - x | x_t], the way back.": lambda *given: -_fm_velocity(*given),
-    "this is E[x | x_t]. What is asked for is E[x - z | x_t].": _fm_by(
-        lambda t, s: t * s**2 / (t**2 * s**2 + (1 - t) ** 2)
-    ),
-    "this goes to the mean of all data. What x_t says of its own x is left out.": (
-        lambda x_t, t, m, s: (m - x_t) / (1 - t) + 0 * s
-    ),
-    "t and 1 - t have changed places: at t = 0 there is noise.": lambda x_t, t, m, s: _fm_velocity(
-        x_t, 1 - t, m, s
-    ),
 }
 
 
@@ -490,6 +236,20 @@ def _both_saves(answer: Any) -> str:
     return (
         "It is the mutual information of the two codes: 0 only where they have nothing to do with each other."
     )
+
+
+# 17.4, autoregression: the order of the pixels
+
+_ORDER_KEYS, _ORDER_NAMES = ("sum", "linear", "tables"), ("the same", "different")
+_ORDER_WHY = {
+    "sum": "each factor is a distribution of its own pixel, whatever it stands behind. Sum over the last "
+    "pixel first.",
+    "linear": "a logistic regression cannot be every conditional, and each order asks for others.",
+    "tables": "a table can be any conditional, so each one is exact, and their product is p in every order.",
+}
+
+
+@exercise(
     "17.4",
     "The order of the pixels",
     hints=(
@@ -667,365 +427,7 @@ def _first_given_last(answer: Any) -> str:
                     },
                 )
     return "2^(d - k) terms: 256 for half a tile of 16 pixels, and 2^392 for half a digit."
-    "17.12",
-    "Two ways down without noise",
-    hints=(
-        "What would z_s be, on average over the noise? And is the spread of a mean that of the thing?",
-        "The variance of z_s is that of its mean, and that of the noise. One way drops the second.",
-        "The deterministic step puts α_s x̂ and σ_s ε̂ together, and both are there: x̂ = αz, ε̂ = σz.",
-    ),
-)
-def _diffusion_ways(answer: Any) -> str:
-    prediction, outcome = predicted(
-        "17.12", answer, lambda given: choices(given, _DIFFUSION_WAYS, _DIFFUSION_WIDTHS)
-    )
-    if not isinstance(outcome, Mapping) or set(outcome) != set(_DIFFUSION_WAYS):
-        raise Wrong("the experiment does not return its two standard deviations: was it changed?")
-    found = {}
-    for way, expected in zip(_DIFFUSION_WAYS, ("too narrow", "right"), strict=True):
-        sd = number(outcome[way], f'the standard deviation for "{way}"')
-        found[way] = "right" if abs(sd - 1) < 0.1 else "too narrow" if sd < 1 else "too wide"
-        expect(found[way] == expected, f'the experiment gives {sd:.2f} for "{way}": was it changed?')
-    wrong = [
-        f'"{way}" is {found[way]}, with a standard deviation of {float(outcome[way]):.2f}, not '
-        f"{prediction[way]}: {_DIFFUSION_WHY[way]}"
-        for way in _DIFFUSION_WAYS
-        if prediction[way] != found[way]
-    ]
-    expect(not wrong, " And ".join(wrong))
-    return "To leave the noise out is not the same as to do without it."
-    "17.13",
-    "The velocity to Gaussian data",
-    hints=(
-        "x - z and x_t are both made of the independent x and z. What are their means, the variance of x_t "
-        "and the covariance of the two?",
-        "E[b | a] = E[b] + Cov(a, b) / Var(a) · (a - E[a]), with a = x_t and b = x - z. E[a] is not 0.",
-        "E[a] = t m, E[b] = m, Var(a) = t²s² + (1 - t)², Cov(a, b) = t s² - (1 - t).",
-    ),
-)
-def _fm_gaussian(answer: Any) -> str:
-    cases = [
-        {
-            "x_t": torch.tensor([-1.0, 0.3, 2.5]),
-            "t": torch.tensor(0.3),
-            "m": torch.tensor(1.5),
-            "s": torch.tensor(0.7),
-        },
-        {
-            "x_t": torch.tensor([[-2.0], [0.5], [3.0]]),
-            "t": torch.tensor([0.1, 0.5, 0.6, 0.9]),
-            "m": torch.tensor([-1.0, 0.5, 2.0, 4.0]),
-            "s": torch.tensor([2.0, 0.2, 3.0, 1.3]),
-        },
-    ]
-    expect_function(answer, _fm_velocity, cases, mistakes=_FM_VELOCITY, name="the velocity")
-    return "One step from t = 0 ends at m, whatever s is: the slope there is -1."
 
-
-# 17.14, flow matching: two bugs in the lines
-
-
-def _fm_lines(z: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-    at = t.reshape(-1, *[1] * (x.ndim - 1))
-    return (1 - at) * z + at * x, x - z
-
-
-def _fm_along_dimensions(z: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-    return (1 - t) * z + t * x, x - z
-
-
-def _fm_turned(z: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-    return _fm_lines(z, x, 1 - t)
-
-
-_FM_ALONG = (
-    "t (n,) meets the last dimension: each coordinate has a time there. Each example has one. Give t as many "
-    "dimensions as x has, all of size 1 but the first."
-)
-_FM_LINES: dict[str, Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]] = {
-    f"one bug is gone. {_FM_ALONG}": _fm_along_dimensions,
-    "one bug is gone. At t = 0 the place is still x, and it should be z, while the velocity leads from z to "
-    "x.": _fm_turned,
-    "place and velocity fit each other now, but noise stands at t = 1. It should be at t = 0.": (
-        lambda z, x, t: (_fm_turned(z, x, t)[0], z - x)
-    ),
-    f"place and velocity fit each other, but noise stands at t = 1, and {_FM_ALONG}": (
-        lambda z, x, t: (t * z + (1 - t) * x, z - x)
-    ),
-    "the velocity leads from x to z. On a line that starts at z it is x - z.": (
-        lambda z, x, t: (_fm_lines(z, x, t)[0], z - x)
-    ),
-    "t[:, None] is right for points. Images have more dimensions: t needs as many as x has.": (
-        lambda z, x, t: ((1 - t[:, None]) * z + t[:, None] * x, x - z)
-    ),
-    "the two results have changed places: first the place, then the velocity.": (
-        lambda z, x, t: _fm_lines(z, x, t)[::-1]
-    ),
-    "the velocity is taken at t here. It is x - z all along the line.": (
-        lambda z, x, t: (_fm_lines(z, x, t)[0], x - _fm_lines(z, x, t)[0])
-    ),
-    predicted,
-    tensor,
-)
-
-# 17.16, the map: a Gaussian, tilted towards its label
-
-
-def _map_tilted(m: float, s: float, w: float) -> tuple[float, float]:
-    precision = (1 + w) / s**2 - w
-    return (1 + w) * m / s**2 / precision, precision**-0.5
-
-
-def _map_product(m: float, s: float, w: float) -> tuple[float, float]:
-    """Return those of p(x | y) to the power 1 + w, without the division by p(x)."""
-    return m, s / math.sqrt(1 + w)
-
-
-def _map_pair(result: Any) -> Tensor:
-    if not isinstance(result, tuple | list) or len(result) != 2:
-        raise Wrong("the result should be a pair, the mean and the standard deviation.")
-    pair = tensor(list(result), shape=(2,), name="the result")
-    expect(not pair.is_complex(), "the result is complex: the root of a negative number was taken.")
-    return pair.double()
-
-
-_MAP_CASES = [
-    {"m": m, "s": s, "w": w}
-    for m, s, w in ((1.5, 0.5, 1.0), (-2.0, 0.8, 0.5), (0.3, 0.2, 4.0), (1.0, 1.0, 2.0), (0.7, 0.6, 0.0))
-]
-
-
-@exercise(
-    "17.16",
-    "A Gaussian, tilted towards its label",
-    hints=(
-        "Write log p_w as a sum: (1 + w) log p(x|y) - w log p(x), and leave out what does not depend on x.",
-        "-(1 + w) (x - m)²/(2 s²) + w x²/2 is a square again. What stands before x², and before x?",
-        "A Gaussian's exponent is -precision · x²/2 + precision · mean · x. Here the precision is "
-        "(1 + w)/s² - w, and what stands before x is (1 + w) m/s².",
-    ),
-)
-def _map_gaussian(answer: Any) -> str:
-    expect_function(
-        answer,
-        _map_tilted,
-        _MAP_CASES,
-        mistakes={
-            "that is p(x | y) to the power 1 + w. It is divided by p(x) to the power w, which takes w from "
-            "the precision, and moves the mean.": _map_product,
-            "the second number is the variance; its square root is asked for.": lambda m, s, w: (
-                _map_tilted(m, s, w)[0],
-                _map_tilted(m, s, w)[1] ** 2,
-            ),
-            "the second number is the precision; the standard deviation is its inverse's square root.": (
-                lambda m, s, w: (_map_tilted(m, s, w)[0], _map_tilted(m, s, w)[1] ** -2)
-            ),
-            "the width is right. The mean moves too: beyond m, since p(x) pulls to 0 and is divided by.": (
-                lambda m, s, w: (m, _map_tilted(m, s, w)[1])
-            ),
-            "(1 + w) m/s² stands before x. Divided by the precision it is the mean.": lambda m, s, w: (
-                (1 + w) * m / s**2,
-                _map_tilted(m, s, w)[1],
-            ),
-            "p(x | y) is counted w times. It is there once before guidance: 1 + w times.": lambda m, s, w: (
-                w * m / s**2 / (w / s**2 - w),
-                (w / s**2 - w) ** -0.5,
-            ),
-            "p(x) is multiplied with, where p_w divides by it: take w from the precision.": lambda m, s, w: (
-                (1 + w) * m / s**2 / ((1 + w) / s**2 + w),
-                ((1 + w) / s**2 + w) ** -0.5,
-            ),
-        },
-        name="the pair (mean, standard deviation)",
-        read=_map_pair,
-    )
-    return "The mean lies beyond that of the label's own examples, and the width is less than theirs."
-
-
-# 17.17, the map: what becomes of a form that nothing resembles
-
-_MAP_WAYS = ("p_w", "guided")
-_MAP_COURSES = ("falls", "rises", "same")
-_MAP_REASONS = {
-    "p_w": "At the far form p(A|x) is 1 already, as it is at the common one: both are multiplied by the same "
-    "number.",
-    "guided": "At early t, in much noise, what lies farther out looks more like A, and guidance goes there.",
-}
-
-
-@exercise(
-    "17.14",
-    "Two bugs in straight lines",
-    hints=(
-        "Put t = 0 into x_t. What should stand there, and where does the velocity lead from it?",
-        "t has the shape (n,). Which dimension of z (n, d) does PyTorch lay it along?",
-        "t.reshape(-1, 1, …, 1) with as many dimensions as x has; and the factor of z is 1 - t.",
-    ),
-)
-def _fm_two_bugs(answer: Any) -> str:
-    def case(*shape: int) -> dict[str, Tensor]:
-        return {"z": torch.randn(shape), "x": torch.randn(shape) + 2, "t": torch.rand(shape[0])}
-
-    def pair(result: Any) -> Tensor:
-        if not isinstance(result, tuple | list) or len(result) != 2:
-            raise Wrong("the result should be the pair of places and velocities.")
-        return torch.stack([tensor(part, name="each of the two") for part in result])
-
-    square = case(3, 3)
-    given = {name: value.clone() for name, value in square.items()}
-    found, bugs = pair(call(answer, *given.values())), dict(square)
-    untouched = bugs["t"] * bugs["z"] + (1 - bugs["t"]) * bugs["x"], bugs["x"] - bugs["z"]
-    if is_close(found, torch.stack(untouched)):
-        raise NotAttempted("it still does what it did")
-    expect_function(answer, _fm_lines, [square], mistakes=_FM_LINES, name="the pair", read=pair)
-    cases = [case(3, 1, 3, 3), case(4, 2), case(1, 5)]
-    expect_function(answer, _fm_lines, cases, mistakes=_FM_LINES, name="the pair", read=pair)
-    return "With as many examples as dimensions the second bug makes no error at all."
-
-
-# 17.15, energies: the normalized density
-
-
-def _fm_log_density(logit: Tensor, log_p_g: Tensor, draws: Tensor) -> Tensor:
-    return logit + log_p_g - (draws.logsumexp(0) - math.log(len(draws)))
-
-
-_FM_DENSITY: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "Z is missing: the sum of the two is the logarithm of a density only if the logits are the best "
-    "ones.": lambda a, p, d: a + p,
-    "the mean of the logits is not log Z. Z is the mean of their exponentials, and log Z its logarithm.": (
-        lambda a, p, d: a + p - d.mean()
-    ),
-    "Z is a mean over the draws, and this is the sum: log m is missing.": (
-        lambda a, p, d: a + p - d.logsumexp(0)
-    ),
-    "log Z has to be subtracted: Z stands below the line.": lambda a, p, d: (
-        a + p + (d.logsumexp(0) - math.log(len(d)))
-    ),
-    "log m is subtracted twice over, or with the wrong sign: log Z = logsumexp - log m.": (
-        lambda a, p, d: a + p - d.logsumexp(0) - math.log(len(d))
-    ),
-    "Z itself is subtracted. Its logarithm is wanted.": lambda a, p, d: a + p - d.exp().mean(),
-    "right where logits are small. exp(200) is infinite and exp(-200) is 0 in float32: use logsumexp.": (
-        lambda a, p, d: a + p - d.exp().mean().log()
-    ),
-    "log p_g is missing: the logit is a ratio of densities.": lambda a, p, d: (
-        a - (d.logsumexp(0) - math.log(len(d)))
-    ),
-    "the logit is missing.": lambda a, p, d: p - (d.logsumexp(0) - math.log(len(d))) + 0 * a,
-    "log p_g is subtracted. The logit is log p_data - log p_g: add it.": lambda a, p, d: (
-        a - p - (d.logsumexp(0) - math.log(len(d)))
-    ),
-    "Z is taken from the logits at x. It is a mean over draws of p_g, and x may be anything.": (
-        lambda a, p, d: a + p - (a.logsumexp(0) - math.log(len(a)))
-    ),
-    "this is the density. Its logarithm is wanted.": lambda *given: _fm_log_density(*given).exp(),
-    "the logarithm of the logit was taken, and it is a logarithm already.": (
-        lambda a, p, d: a.log() + p - (d.logsumexp(0) - math.log(len(d)))
-    ),
-    "the probability of being real was taken for the ratio. That is exp of the logit, without a sigmoid.": (
-        lambda a, p, d: torch.nn.functional.logsigmoid(a) + p - d.sigmoid().mean().log()
-    ),
-    "17.17",
-    "What nothing else resembles",
-    hints=(
-        "p_w is p(x|A) times p(A|x) to the power w, but for a constant. How large is p(A|x) at -2, and at "
-        "-3.5?",
-        "Both are nearly 1, so p_w has nothing to choose between the forms. And guided draws: at an early "
-        "t all forms are blurred into each other. Which way does the label pull?",
-        "Away from B. What lies farthest from B gets more, at every early t.",
-    ),
-)
-def _map_far(answer: Any) -> str:
-    given = answer[0] if isinstance(answer, tuple | list) and answer else None
-    if isinstance(given, dict) and any(value is ... for value in given.values()):
-        raise NotAttempted
-
-    def read(prediction: Any) -> tuple[str, ...]:
-        chosen = choices(prediction, _MAP_WAYS, _MAP_COURSES)
-        return tuple(chosen[way] for way in _MAP_WAYS)
-
-    prediction, outcome = predicted("17.17", answer, read)
-    found = tensor(outcome, shape=(2, 2), name="what the experiment returns").double().tolist()
-    mistaken = []
-    for way, said, (before, after), right in zip(
-        _MAP_WAYS, prediction, found, ("same", "rises"), strict=True
-    ):
-        change = after - before
-        seen = "same" if abs(change) < 0.02 else "rises" if change > 0 else "falls"
-        told = f"in {way} the share goes from {before:.0%} to {after:.0%}"
-        expect(seen == right, f"{told}, which it cannot as it was given: was the experiment changed?")
-        if said != right:
-            mistaken.append(f'{told}, and you predicted "{said}". {_MAP_REASONS[way]}')
-    if mistaken:
-        raise Wrong(" ".join(text[0].upper() + text[1:] for text in mistaken))
-    return f"From {found[1][0]:.0%} to {found[1][1]:.0%} in guided draws: the rare form has become the rule."
-
-
-# 17.18, the map: which comparisons of likelihoods are fair
-
-_MAP_CLAIMS = tuple("abcdefg")
-_MAP_VERDICTS = ("fair", "unfair")
-_MAP_RIGHT = dict(
-    zip(_MAP_CLAIMS, ("fair", "unfair", "unfair", "fair", "unfair", "fair", "unfair"), strict=True)
-)
-_MAP_WHY = {
-    "a": "Q's 84 is an upper bound: Q may have 80 and be the better model, or 84. Nothing is proved, as the "
-    "sentence says.",
-    "b": "one number is of grey levels, the other of tosses, which have thrown the grey away. They are not "
-    "about the same data, in whatever unit.",
-    "c": "p(x) is made of prior and decoder, which stayed. A better encoder makes the bound tighter, and "
-    "nothing else.",
-    "d": "p(x) is at least p(x|y)/10, so a label of ten is worth ln 10 = 2.3 nats at most. The rest has "
-    "another reason.",
-    "e": "it is the same model. Guidance makes it keep to what is typical; ask for the recall.",
-    "f": "both numbers bound the same bits of the same levels with the same noise. Of the bounds, the second "
-    "is better.",
-    "g": "a Fréchet distance is of samples. A model can make good samples and give held-out images next to "
-    "no probability, and the other way round.",
-}
-
-
-@exercise(
-    "17.15",
-    "A density from a discriminator",
-    hints=(
-        "log(exp(D) p_g / Z) is a sum of three terms.",
-        "log Z is the logarithm of a mean of exponentials. What did chapter 4 do to keep it finite?",
-        "log Z = logsumexp of the m logits, minus log m.",
-    ),
-)
-def _fm_energy(answer: Any) -> str:
-    def case(shift: float, n: int, m: int) -> dict[str, Tensor]:
-        return {
-            "logit": torch.randn(n) + shift,
-            "log_p_g": -1 - torch.rand(n),
-            "logits_of_draws": 2 * torch.randn(m) + shift,
-        }
-
-    cases = [case(0.5, 3, 5), case(200.0, 2, 4), case(-200.0, 2, 6), case(-1.0, 4, 1)]
-    expect_function(answer, _fm_log_density, cases, mistakes=_FM_DENSITY, name="log p_model")
-    return "A constant added to all logits changes nothing: a normalized model does not see it."
-    "17.18",
-    "Fair and unfair",
-    hints=(
-        "For each sentence: are both numbers about the same data, in the same unit, told the same? Is each "
-        "exact or a bound?",
-        "An upper bound of -log p(x) can prove that its model is good, never that it is worse. What an "
-        "encoder does changes the bound alone.",
-        "Three of the seven sentences are fair. They are those that claim least.",
-    ),
-)
-def _map_fair(answer: Any) -> str:
-    given = choices(answer, _MAP_CLAIMS, _MAP_VERDICTS)
-    off = [key for key in _MAP_CLAIMS if given[key] != _MAP_RIGHT[key]]
-    if off:
-        more = f" ({len(off)} of seven are not right yet.)" if len(off) > 1 else ""
-        raise Wrong(f"{off[0]} is not {given[off[0]]}: {_MAP_WHY[off[0]]}{more}")
-    return "The same data, the same unit, told the same, and each bound called one."
-    number,
-    predicted,
-)
 
 # 17.7, flows: two bugs in a density of images
 
@@ -1210,3 +612,587 @@ def _flow_looks(answer: Any) -> str:
         f"A model whose samples are noise 99 times in 100 loses {more['noise']:.4f} bits, and one whose "
         f"samples all look real has {bits['copies']:,.0f}."
     )
+
+
+# 17.10, diffusion: what a step costs at least
+
+
+def _diffusion_cost(v: Tensor, snr_t: Tensor, snr_s: Tensor) -> Tensor:
+    return 0.5 * (snr_s - snr_t) * v / (1 + v * snr_t)
+
+
+@exercise(
+    "17.10",
+    "What a step costs at least",
+    hints=(
+        "On the page: half the difference of the ratios, times the mean squared error. The error of the best "
+        "guess is the variance of x given z_t.",
+        "z_t / α_t is x plus noise of the variance 1 / SNR_t. What is known of x before has the variance v.",
+        "Precisions add up: 1 / error = 1 / v + SNR_t.",
+    ),
+)
+def _diffusion_least_cost(answer: Any) -> str:
+    snr_t = torch.tensor([0.01, 0.3, 1.0, 20.0])
+    cases = [
+        {"v": torch.tensor(v), "snr_t": snr_t, "snr_s": snr_t * ratio}
+        for v, ratio in ((1.0, 1.5), (0.25, 1.1), (4.0, 3.0))
+    ]
+    expect_function(
+        answer,
+        _diffusion_cost,
+        cases,
+        mistakes={
+            "the ½ is missing.": lambda v, t, s: 2 * _diffusion_cost(v, t, s),
+            "the error is that of a guess from z_s. The decoder sees z_t.": (
+                lambda v, t, s: 0.5 * (s - t) * v / (1 + v * s)
+            ),
+            "v is the error of a guess that does not look at z_t.": lambda v, t, s: 0.5 * (s - t) * v,
+            "1 / SNR_t is the error of z_t / α_t itself, which forgets that x is from N(0, v).": (
+                lambda v, t, s: 0.5 * (s - t) / t
+            ),
+            "that is right for v = 1 only.": lambda v, t, s: 0.5 * (s - t) / (1 + t),
+            "1 / v + SNR_t is a precision; the error is one over it.": (
+                lambda v, t, s: 0.5 * (s - t) * (1 / v + t)
+            ),
+            "the sign: SNR_s is the larger one, and a KL is not negative.": (
+                lambda v, t, s: -_diffusion_cost(v, t, s)
+            ),
+            "v is a variance; here it stands as a standard deviation.": (
+                lambda v, t, s: _diffusion_cost(v**2, t, s)
+            ),
+            "the error is a variance already: no square of it, and no root.": (
+                lambda v, t, s: 0.5 * (s - t) * (v / (1 + v * t)).square()
+            ),
+            "a root of the error was taken. It is squared already.": (
+                lambda v, t, s: 0.5 * (s - t) * (v / (1 + v * t)).sqrt()
+            ),
+        },
+        name="the cost of the step",
+    )
+    return "Added up over ever smaller steps these are ½ log(1 + v SNR_1): what z_1 knows of x, in nats."
+
+
+# 17.11, diffusion: two bugs of one step
+
+
+def _diffusion_step(
+    z: Tensor,
+    guess: Tensor,
+    snr_t: Any,
+    snr_s: Any,
+    noise: Tensor,
+    *,
+    unscaled: bool = False,
+    variance: bool = False,
+) -> Tensor:
+    """Make a step, with those of the two bugs that are asked for."""
+    alpha_t, alpha_s = (torch.as_tensor(snr / (1 + snr)).sqrt() for snr in (snr_t, snr_s))
+    new = torch.as_tensor(1 - snr_t / snr_s)
+    mean = alpha_s * ((1 - new) * (z if unscaled else z / alpha_t) + new * guess)
+    return mean + ((new / (1 + snr_s)) if variance else (new / (1 + snr_s)).sqrt()) * noise
+
+
+def _diffusion_whole_noise(z: Tensor, guess: Tensor, snr_t: Any, snr_s: Any, noise: Tensor) -> Tensor:
+    right = _diffusion_step(z, guess, snr_t, snr_s, torch.zeros_like(noise))
+    return right + torch.as_tensor(1 / (1 + snr_s)).sqrt() * noise
+
+
+@exercise(
+    "17.11",
+    "Two bugs of one step",
+    hints=(
+        "Units: what does z_t hold, x or a smaller x? And what does noise from N(0, I) have to be multiplied "
+        "with, to get a given variance?",
+        "z / α_t is x plus noise, and comparable with a guess of x. z is not.",
+        "new / (1 + snr_s) is the variance of z_s. Noise wants its root.",
+    ),
+)
+def _diffusion_bugs(answer: Any) -> str:
+    cases = [
+        {
+            "z": torch.randn(3, 2),
+            "guess": torch.randn(3, 2),
+            "snr_t": torch.tensor(t),
+            "snr_s": torch.tensor(s),
+            "noise": torch.randn(3, 2),
+        }
+        for t, s in ((0.2, 0.3), (1.5, 4.0), (0.01, 0.5))
+    ]
+
+    def without(z: Tensor, guess: Tensor, snr_t: Any, snr_s: Any, noise: Tensor) -> Tensor:
+        return _diffusion_step(z, guess, snr_t, snr_s, torch.zeros_like(noise))
+
+    expect_function(
+        answer,
+        _diffusion_step,
+        cases,
+        mistakes={
+            "one bug is mended, in the noise. The other: z holds α_t x, not x. Bring it to the scale of the "
+            "guess before the two are mixed.": lambda *given: _diffusion_step(*given, unscaled=True),
+            "one bug is mended, in the mean. The other: the noise is multiplied with a variance.": (
+                lambda *given: _diffusion_step(*given, variance=True)
+            ),
+            "the mean is right; the noise has all the variance of z_s, and a part of that is in z already.": (
+                _diffusion_whole_noise
+            ),
+            "the mean is right, and the noise is missing: that is no draw.": without,
+            "the mean is right; its noise is that of z_t, 1 / (1 + snr_t).": (
+                lambda z, guess, t, s, noise: (
+                    without(z, guess, t, s, noise) + ((1 - t / s) / (1 + t)).sqrt() * noise
+                )
+            ),
+            "z and guess have changed places: the new part is the guess's.": (
+                lambda z, guess, t, s, noise: (
+                    (s / (1 + s)).sqrt() * ((1 - t / s) * z / (t / (1 + t)).sqrt() + t / s * guess)
+                    + ((1 - t / s) / (1 + s)).sqrt() * noise
+                )
+            ),
+            "z is multiplied with α_t. It holds α_t x already: divide.": (
+                lambda z, guess, t, s, noise: _diffusion_step(z * t / (1 + t), guess, t, s, noise)
+            ),
+        },
+        unchanged=lambda *given: _diffusion_step(*given, unscaled=True, variance=True),
+        name="z at the level below",
+    )
+    return "Try a step with the true x as the guess: z_s must then have the mean α_s x and the variance σ_s²."
+
+
+# 17.12, diffusion: two ways down without noise
+
+_DIFFUSION_WAYS, _DIFFUSION_WIDTHS = ("noise left out", "deterministic"), ("too narrow", "right", "too wide")
+_DIFFUSION_WHY = {
+    "noise left out": "each step of ancestral sampling moves towards a mean, and its noise is what keeps the "
+    "spread. Without it only the moves towards means are left.",
+    "deterministic": "the deterministic step keeps the noise that it finds in z, and scales it: z goes on to "
+    "have the variance of its level.",
+}
+
+
+@exercise(
+    "17.12",
+    "Two ways down without noise",
+    hints=(
+        "What would z_s be, on average over the noise? And is the spread of a mean that of the thing?",
+        "The variance of z_s is that of its mean, and that of the noise. One way drops the second.",
+        "The deterministic step puts α_s x̂ and σ_s ε̂ together, and both are there: x̂ = αz, ε̂ = σz.",
+    ),
+)
+def _diffusion_ways(answer: Any) -> str:
+    prediction, outcome = predicted(
+        "17.12", answer, lambda given: choices(given, _DIFFUSION_WAYS, _DIFFUSION_WIDTHS)
+    )
+    if not isinstance(outcome, Mapping) or set(outcome) != set(_DIFFUSION_WAYS):
+        raise Wrong("the experiment does not return its two standard deviations: was it changed?")
+    found = {}
+    for way, expected in zip(_DIFFUSION_WAYS, ("too narrow", "right"), strict=True):
+        sd = number(outcome[way], f'the standard deviation for "{way}"')
+        found[way] = "right" if abs(sd - 1) < 0.1 else "too narrow" if sd < 1 else "too wide"
+        expect(found[way] == expected, f'the experiment gives {sd:.2f} for "{way}": was it changed?')
+    wrong = [
+        f'"{way}" is {found[way]}, with a standard deviation of {float(outcome[way]):.2f}, not '
+        f"{prediction[way]}: {_DIFFUSION_WHY[way]}"
+        for way in _DIFFUSION_WAYS
+        if prediction[way] != found[way]
+    ]
+    expect(not wrong, " And ".join(wrong))
+    return "To leave the noise out is not the same as to do without it."
+
+
+# 17.13, flow matching: the velocity to Gaussian data
+
+
+def _fm_velocity(x_t: Tensor, t: Tensor, m: Tensor, s: Tensor) -> Tensor:
+    return m + (t * s**2 - (1 - t)) / (t**2 * s**2 + (1 - t) ** 2) * (x_t - t * m)
+
+
+def _fm_by(
+    slope: Callable[[Tensor, Tensor], Tensor],
+) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+    """Return the velocity with another ``slope`` of t and s."""
+    return lambda x_t, t, m, s: m + slope(t, s) * (x_t - t * m)
+
+
+def _fm_slope(t: Tensor, s: Tensor) -> Tensor:
+    return (t * s**2 - (1 - t)) / (t**2 * s**2 + (1 - t) ** 2)
+
+
+_FM_VELOCITY: dict[str, Callable[..., Tensor]] = {
+    "the mean is missing: it moves too. The mean of x - z is m, and the mean of x_t is t m.": (
+        lambda x_t, t, m, s: _fm_slope(t, s) * x_t
+    ),
+    "x_t has the mean t m. The slope belongs to what x_t differs from it by.": (
+        lambda x_t, t, m, s: m + _fm_slope(t, s) * x_t
+    ),
+    "x_t does not have the mean m: the noise has the mean 0, and so x_t has t m.": (
+        lambda x_t, t, m, s: m + _fm_slope(t, s) * (x_t - m)
+    ),
+    "the mean of x - z, which is m, is not added again.": (
+        lambda x_t, t, m, s: _fm_slope(t, s) * (x_t - t * m)
+    ),
+    "s is the standard deviation; the covariance has its square.": _fm_by(
+        lambda t, s: (t * s - (1 - t)) / (t**2 * s + (1 - t) ** 2)
+    ),
+    "this is the slope for s = 1. The variance of the data is s².": _fm_by(
+        lambda t, s: (2 * t - 1) / (t**2 + (1 - t) ** 2)
+    ),
+    "the variance of a sum of independent parts has the squares of their factors: t²s² + (1 - t)².": _fm_by(
+        lambda t, s: (t * s**2 - (1 - t)) / (t * s**2 + (1 - t))
+    ),
+    "the covariance was divided by the standard deviation of x_t. Its variance belongs there.": _fm_by(
+        lambda t, s: (t * s**2 - (1 - t)) / (t**2 * s**2 + (1 - t) ** 2).sqrt()
+    ),
+    "the covariance of x - z and x_t has a minus: z counts against x - z.": _fm_by(
+        lambda t, s: (t * s**2 + (1 - t)) / (t**2 * s**2 + (1 - t) ** 2)
+    ),
+    "the covariance has t s² and (1 - t), once each: their squares belong to the variance.": _fm_by(
+        lambda t, s: (t**2 * s**2 - (1 - t) ** 2) / (t**2 * s**2 + (1 - t) ** 2)
+    ),
+    "this is E[z - x | x_t], the way back.": lambda *given: -_fm_velocity(*given),
+    "this is E[x | x_t]. What is asked for is E[x - z | x_t].": _fm_by(
+        lambda t, s: t * s**2 / (t**2 * s**2 + (1 - t) ** 2)
+    ),
+    "this goes to the mean of all data. What x_t says of its own x is left out.": (
+        lambda x_t, t, m, s: (m - x_t) / (1 - t) + 0 * s
+    ),
+    "t and 1 - t have changed places: at t = 0 there is noise.": lambda x_t, t, m, s: _fm_velocity(
+        x_t, 1 - t, m, s
+    ),
+}
+
+
+@exercise(
+    "17.13",
+    "The velocity to Gaussian data",
+    hints=(
+        "x - z and x_t are both made of the independent x and z. What are their means, the variance of x_t "
+        "and the covariance of the two?",
+        "E[b | a] = E[b] + Cov(a, b) / Var(a) · (a - E[a]), with a = x_t and b = x - z. E[a] is not 0.",
+        "E[a] = t m, E[b] = m, Var(a) = t²s² + (1 - t)², Cov(a, b) = t s² - (1 - t).",
+    ),
+)
+def _fm_gaussian(answer: Any) -> str:
+    cases = [
+        {
+            "x_t": torch.tensor([-1.0, 0.3, 2.5]),
+            "t": torch.tensor(0.3),
+            "m": torch.tensor(1.5),
+            "s": torch.tensor(0.7),
+        },
+        {
+            "x_t": torch.tensor([[-2.0], [0.5], [3.0]]),
+            "t": torch.tensor([0.1, 0.5, 0.6, 0.9]),
+            "m": torch.tensor([-1.0, 0.5, 2.0, 4.0]),
+            "s": torch.tensor([2.0, 0.2, 3.0, 1.3]),
+        },
+    ]
+    expect_function(answer, _fm_velocity, cases, mistakes=_FM_VELOCITY, name="the velocity")
+    return "One step from t = 0 ends at m, whatever s is: the slope there is -1."
+
+
+# 17.14, flow matching: two bugs in the lines
+
+
+def _fm_lines(z: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    at = t.reshape(-1, *[1] * (x.ndim - 1))
+    return (1 - at) * z + at * x, x - z
+
+
+def _fm_along_dimensions(z: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    return (1 - t) * z + t * x, x - z
+
+
+def _fm_turned(z: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    return _fm_lines(z, x, 1 - t)
+
+
+_FM_ALONG = (
+    "t (n,) meets the last dimension: each coordinate has a time there. Each example has one. Give t as many "
+    "dimensions as x has, all of size 1 but the first."
+)
+_FM_LINES: dict[str, Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]] = {
+    f"one bug is gone. {_FM_ALONG}": _fm_along_dimensions,
+    "one bug is gone. At t = 0 the place is still x, and it should be z, while the velocity leads from z to "
+    "x.": _fm_turned,
+    "place and velocity fit each other now, but noise stands at t = 1. It should be at t = 0.": (
+        lambda z, x, t: (_fm_turned(z, x, t)[0], z - x)
+    ),
+    f"place and velocity fit each other, but noise stands at t = 1, and {_FM_ALONG}": (
+        lambda z, x, t: (t * z + (1 - t) * x, z - x)
+    ),
+    "the velocity leads from x to z. On a line that starts at z it is x - z.": (
+        lambda z, x, t: (_fm_lines(z, x, t)[0], z - x)
+    ),
+    "t[:, None] is right for points. Images have more dimensions: t needs as many as x has.": (
+        lambda z, x, t: ((1 - t[:, None]) * z + t[:, None] * x, x - z)
+    ),
+    "the two results have changed places: first the place, then the velocity.": (
+        lambda z, x, t: _fm_lines(z, x, t)[::-1]
+    ),
+    "the velocity is taken at t here. It is x - z all along the line.": (
+        lambda z, x, t: (_fm_lines(z, x, t)[0], x - _fm_lines(z, x, t)[0])
+    ),
+}
+
+
+@exercise(
+    "17.14",
+    "Two bugs in straight lines",
+    hints=(
+        "Put t = 0 into x_t. What should stand there, and where does the velocity lead from it?",
+        "t has the shape (n,). Which dimension of z (n, d) does PyTorch lay it along?",
+        "t.reshape(-1, 1, …, 1) with as many dimensions as x has; and the factor of z is 1 - t.",
+    ),
+)
+def _fm_two_bugs(answer: Any) -> str:
+    def case(*shape: int) -> dict[str, Tensor]:
+        return {"z": torch.randn(shape), "x": torch.randn(shape) + 2, "t": torch.rand(shape[0])}
+
+    def pair(result: Any) -> Tensor:
+        if not isinstance(result, tuple | list) or len(result) != 2:
+            raise Wrong("the result should be the pair of places and velocities.")
+        return torch.stack([tensor(part, name="each of the two") for part in result])
+
+    square = case(3, 3)
+    given = {name: value.clone() for name, value in square.items()}
+    found, bugs = pair(call(answer, *given.values())), dict(square)
+    untouched = bugs["t"] * bugs["z"] + (1 - bugs["t"]) * bugs["x"], bugs["x"] - bugs["z"]
+    if is_close(found, torch.stack(untouched)):
+        raise NotAttempted("it still does what it did")
+    expect_function(answer, _fm_lines, [square], mistakes=_FM_LINES, name="the pair", read=pair)
+    cases = [case(3, 1, 3, 3), case(4, 2), case(1, 5)]
+    expect_function(answer, _fm_lines, cases, mistakes=_FM_LINES, name="the pair", read=pair)
+    return "With as many examples as dimensions the second bug makes no error at all."
+
+
+# 17.15, energies: the normalized density
+
+
+def _fm_log_density(logit: Tensor, log_p_g: Tensor, draws: Tensor) -> Tensor:
+    return logit + log_p_g - (draws.logsumexp(0) - math.log(len(draws)))
+
+
+_FM_DENSITY: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "Z is missing: the sum of the two is the logarithm of a density only if the logits are the best "
+    "ones.": lambda a, p, d: a + p,
+    "the mean of the logits is not log Z. Z is the mean of their exponentials, and log Z its logarithm.": (
+        lambda a, p, d: a + p - d.mean()
+    ),
+    "Z is a mean over the draws, and this is the sum: log m is missing.": (
+        lambda a, p, d: a + p - d.logsumexp(0)
+    ),
+    "log Z has to be subtracted: Z stands below the line.": lambda a, p, d: (
+        a + p + (d.logsumexp(0) - math.log(len(d)))
+    ),
+    "log m is subtracted twice over, or with the wrong sign: log Z = logsumexp - log m.": (
+        lambda a, p, d: a + p - d.logsumexp(0) - math.log(len(d))
+    ),
+    "Z itself is subtracted. Its logarithm is wanted.": lambda a, p, d: a + p - d.exp().mean(),
+    "right where logits are small. exp(200) is infinite and exp(-200) is 0 in float32: use logsumexp.": (
+        lambda a, p, d: a + p - d.exp().mean().log()
+    ),
+    "log p_g is missing: the logit is a ratio of densities.": lambda a, p, d: (
+        a - (d.logsumexp(0) - math.log(len(d)))
+    ),
+    "the logit is missing.": lambda a, p, d: p - (d.logsumexp(0) - math.log(len(d))) + 0 * a,
+    "log p_g is subtracted. The logit is log p_data - log p_g: add it.": lambda a, p, d: (
+        a - p - (d.logsumexp(0) - math.log(len(d)))
+    ),
+    "Z is taken from the logits at x. It is a mean over draws of p_g, and x may be anything.": (
+        lambda a, p, d: a + p - (a.logsumexp(0) - math.log(len(a)))
+    ),
+    "this is the density. Its logarithm is wanted.": lambda *given: _fm_log_density(*given).exp(),
+    "the logarithm of the logit was taken, and it is a logarithm already.": (
+        lambda a, p, d: a.log() + p - (d.logsumexp(0) - math.log(len(d)))
+    ),
+    "the probability of being real was taken for the ratio. That is exp of the logit, without a sigmoid.": (
+        lambda a, p, d: torch.nn.functional.logsigmoid(a) + p - d.sigmoid().mean().log()
+    ),
+}
+
+
+@exercise(
+    "17.15",
+    "A density from a discriminator",
+    hints=(
+        "log(exp(D) p_g / Z) is a sum of three terms.",
+        "log Z is the logarithm of a mean of exponentials. What did chapter 4 do to keep it finite?",
+        "log Z = logsumexp of the m logits, minus log m.",
+    ),
+)
+def _fm_energy(answer: Any) -> str:
+    def case(shift: float, n: int, m: int) -> dict[str, Tensor]:
+        return {
+            "logit": torch.randn(n) + shift,
+            "log_p_g": -1 - torch.rand(n),
+            "logits_of_draws": 2 * torch.randn(m) + shift,
+        }
+
+    cases = [case(0.5, 3, 5), case(200.0, 2, 4), case(-200.0, 2, 6), case(-1.0, 4, 1)]
+    expect_function(answer, _fm_log_density, cases, mistakes=_FM_DENSITY, name="log p_model")
+    return "A constant added to all logits changes nothing: a normalized model does not see it."
+
+
+# 17.16, the map: a Gaussian, tilted towards its label
+
+
+def _map_tilted(m: float, s: float, w: float) -> tuple[float, float]:
+    precision = (1 + w) / s**2 - w
+    return (1 + w) * m / s**2 / precision, precision**-0.5
+
+
+def _map_product(m: float, s: float, w: float) -> tuple[float, float]:
+    """Return those of p(x | y) to the power 1 + w, without the division by p(x)."""
+    return m, s / math.sqrt(1 + w)
+
+
+def _map_pair(result: Any) -> Tensor:
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        raise Wrong("the result should be a pair, the mean and the standard deviation.")
+    pair = tensor(list(result), shape=(2,), name="the result")
+    expect(not pair.is_complex(), "the result is complex: the root of a negative number was taken.")
+    return pair.double()
+
+
+_MAP_CASES = [
+    {"m": m, "s": s, "w": w}
+    for m, s, w in ((1.5, 0.5, 1.0), (-2.0, 0.8, 0.5), (0.3, 0.2, 4.0), (1.0, 1.0, 2.0), (0.7, 0.6, 0.0))
+]
+
+
+@exercise(
+    "17.16",
+    "A Gaussian, tilted towards its label",
+    hints=(
+        "Write log p_w as a sum: (1 + w) log p(x|y) - w log p(x), and leave out what does not depend on x.",
+        "-(1 + w) (x - m)²/(2 s²) + w x²/2 is a square again. What stands before x², and before x?",
+        "A Gaussian's exponent is -precision · x²/2 + precision · mean · x. Here the precision is "
+        "(1 + w)/s² - w, and what stands before x is (1 + w) m/s².",
+    ),
+)
+def _map_gaussian(answer: Any) -> str:
+    expect_function(
+        answer,
+        _map_tilted,
+        _MAP_CASES,
+        mistakes={
+            "that is p(x | y) to the power 1 + w. It is divided by p(x) to the power w, which takes w from "
+            "the precision, and moves the mean.": _map_product,
+            "the second number is the variance; its square root is asked for.": lambda m, s, w: (
+                _map_tilted(m, s, w)[0],
+                _map_tilted(m, s, w)[1] ** 2,
+            ),
+            "the second number is the precision; the standard deviation is its inverse's square root.": (
+                lambda m, s, w: (_map_tilted(m, s, w)[0], _map_tilted(m, s, w)[1] ** -2)
+            ),
+            "the width is right. The mean moves too: beyond m, since p(x) pulls to 0 and is divided by.": (
+                lambda m, s, w: (m, _map_tilted(m, s, w)[1])
+            ),
+            "(1 + w) m/s² stands before x. Divided by the precision it is the mean.": lambda m, s, w: (
+                (1 + w) * m / s**2,
+                _map_tilted(m, s, w)[1],
+            ),
+            "p(x | y) is counted w times. It is there once before guidance: 1 + w times.": lambda m, s, w: (
+                w * m / s**2 / (w / s**2 - w),
+                (w / s**2 - w) ** -0.5,
+            ),
+            "p(x) is multiplied with, where p_w divides by it: take w from the precision.": lambda m, s, w: (
+                (1 + w) * m / s**2 / ((1 + w) / s**2 + w),
+                ((1 + w) / s**2 + w) ** -0.5,
+            ),
+        },
+        name="the pair (mean, standard deviation)",
+        read=_map_pair,
+    )
+    return "The mean lies beyond that of the label's own examples, and the width is less than theirs."
+
+
+# 17.17, the map: what becomes of a form that nothing resembles
+
+_MAP_WAYS = ("p_w", "guided")
+_MAP_COURSES = ("falls", "rises", "same")
+_MAP_REASONS = {
+    "p_w": "At the far form p(A|x) is 1 already, as it is at the common one: both are multiplied by the same "
+    "number.",
+    "guided": "At early t, in much noise, what lies farther out looks more like A, and guidance goes there.",
+}
+
+
+@exercise(
+    "17.17",
+    "What nothing else resembles",
+    hints=(
+        "p_w is p(x|A) times p(A|x) to the power w, but for a constant. How large is p(A|x) at -2, and at "
+        "-3.5?",
+        "Both are nearly 1, so p_w has nothing to choose between the forms. And guided draws: at an early "
+        "t all forms are blurred into each other. Which way does the label pull?",
+        "Away from B. What lies farthest from B gets more, at every early t.",
+    ),
+)
+def _map_far(answer: Any) -> str:
+    given = answer[0] if isinstance(answer, tuple | list) and answer else None
+    if isinstance(given, dict) and any(value is ... for value in given.values()):
+        raise NotAttempted
+
+    def read(prediction: Any) -> tuple[str, ...]:
+        chosen = choices(prediction, _MAP_WAYS, _MAP_COURSES)
+        return tuple(chosen[way] for way in _MAP_WAYS)
+
+    prediction, outcome = predicted("17.17", answer, read)
+    found = tensor(outcome, shape=(2, 2), name="what the experiment returns").double().tolist()
+    mistaken = []
+    for way, said, (before, after), right in zip(
+        _MAP_WAYS, prediction, found, ("same", "rises"), strict=True
+    ):
+        change = after - before
+        seen = "same" if abs(change) < 0.02 else "rises" if change > 0 else "falls"
+        told = f"in {way} the share goes from {before:.0%} to {after:.0%}"
+        expect(seen == right, f"{told}, which it cannot as it was given: was the experiment changed?")
+        if said != right:
+            mistaken.append(f'{told}, and you predicted "{said}". {_MAP_REASONS[way]}')
+    if mistaken:
+        raise Wrong(" ".join(text[0].upper() + text[1:] for text in mistaken))
+    return f"From {found[1][0]:.0%} to {found[1][1]:.0%} in guided draws: the rare form has become the rule."
+
+
+# 17.18, the map: which comparisons of likelihoods are fair
+
+_MAP_CLAIMS = tuple("abcdefg")
+_MAP_VERDICTS = ("fair", "unfair")
+_MAP_RIGHT = dict(
+    zip(_MAP_CLAIMS, ("fair", "unfair", "unfair", "fair", "unfair", "fair", "unfair"), strict=True)
+)
+_MAP_WHY = {
+    "a": "Q's 84 is an upper bound: Q may have 80 and be the better model, or 84. Nothing is proved, as the "
+    "sentence says.",
+    "b": "one number is of grey levels, the other of tosses, which have thrown the grey away. They are not "
+    "about the same data, in whatever unit.",
+    "c": "p(x) is made of prior and decoder, which stayed. A better encoder makes the bound tighter, and "
+    "nothing else.",
+    "d": "p(x) is at least p(x|y)/10, so a label of ten is worth ln 10 = 2.3 nats at most. The rest has "
+    "another reason.",
+    "e": "it is the same model. Guidance makes it keep to what is typical; ask for the recall.",
+    "f": "both numbers bound the same bits of the same levels with the same noise. Of the bounds, the second "
+    "is better.",
+    "g": "a Fréchet distance is of samples. A model can make good samples and give held-out images next to "
+    "no probability, and the other way round.",
+}
+
+
+@exercise(
+    "17.18",
+    "Fair and unfair",
+    hints=(
+        "For each sentence: are both numbers about the same data, in the same unit, told the same? Is each "
+        "exact or a bound?",
+        "An upper bound of -log p(x) can prove that its model is good, never that it is worse. What an "
+        "encoder does changes the bound alone.",
+        "Three of the seven sentences are fair. They are those that claim least.",
+    ),
+)
+def _map_fair(answer: Any) -> str:
+    given = choices(answer, _MAP_CLAIMS, _MAP_VERDICTS)
+    off = [key for key in _MAP_CLAIMS if given[key] != _MAP_RIGHT[key]]
+    if off:
+        more = f" ({len(off)} of seven are not right yet.)" if len(off) > 1 else ""
+        raise Wrong(f"{off[0]} is not {given[off[0]]}: {_MAP_WHY[off[0]]}{more}")
+    return "The same data, the same unit, told the same, and each bound called one."

@@ -8,9 +8,8 @@ from safetensors.torch import load_file
 import make_pretrained
 from gm_lib.beyond import digit_autoregressive
 from gm_lib.classifier import DigitClassifier
-from gm_lib.data import binarize, images
+from gm_lib.data import ImageData, Split, binarize, images
 from gm_lib.runtime import forked_rng
-from gm_lib.data import ImageData, Split, images
 
 
 def test_the_help_names_the_models(capsys):
@@ -144,6 +143,8 @@ def test_a_vae_gan_and_its_pair_begin_with_the_same_weights_and_are_both_kept(tm
     card = json.loads((tmp_path / "digit_vae_gan.json").read_text("utf-8"))
     for name in ("vae_gan", "vae"):
         assert {"negative_elbo", "gradient_energy", "samples"} <= card[name].keys()
+
+
 def test_the_autoregressive_model_is_kept_with_its_exact_score(mnist, tmp_path, monkeypatch):
     monkeypatch.setattr(make_pretrained, "AUTOREGRESSIVE_STEPS", 2)
     monkeypatch.setattr(make_pretrained, "SCORED", 20)
@@ -161,6 +162,8 @@ def test_the_autoregressive_model_is_kept_with_its_exact_score(mnist, tmp_path, 
     with forked_rng(0), torch.no_grad():
         nats = -model.log_prob(binarize(mnist.test.x[:20])).mean().item()
     assert card["negative_log_likelihood"]["nats"] == pytest.approx(nats)
+
+
 def test_the_diffusion_model_is_kept_in_half_precision_with_its_bounds(mnist, tmp_path, monkeypatch):
     for name, value in {
         "DIFFUSION_STEPS": 2,
@@ -181,6 +184,8 @@ def test_the_diffusion_model_is_kept_in_half_precision_with_its_bounds(mnist, tm
     assert all(card["negative_elbo"][which]["nats"] > 80 for which in ("without_label", "given_label"))
     kept = load_file(tmp_path / "digit_diffusion.safetensors")
     assert {value.dtype for value in kept.values()} == {torch.float16}
+
+
 def test_a_flow_goes_on_from_its_checkpoint_and_is_kept_in_half_precision(mnist, tmp_path, monkeypatch):
     few = ImageData("mnist", "a test", *(Split(mnist.test.x[:40], mnist.test.y[:40]) for _ in range(3)))
     monkeypatch.setattr(make_pretrained, "images", lambda name, fallback: few)
