@@ -110,12 +110,15 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> ToyBook:
     toy.write("book/intro.md", INTRO)
     toy.write("book/nine.md", NINE)
     toy.write("gm_lib/pretrained.py", PRETRAINED)
+    toy.write("book/drawing.svg", '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 200 100"></svg>\n')
+    points = '<svg xmlns="http://www.w3.org/2000/svg" width="300pt" viewBox="0 0 9 9" height="150pt"></svg>\n'
+    toy.write("book/points.svg", points)
     sound = f"data:audio/wav;base64,{base64.b64encode(WAV).decode()}"
     toy.write(
         "book/chapters/08_one.md",
         (toy.root / "book/chapters/08_one.md").read_text("utf-8")
-        + "\nA formula, $x$.\n"
-        + cell(figure(RED), ':mystnb: {image: {alt: "A red figure"}}\n')
+        + "\nA formula, $x$. ![A drawing](../drawing.svg) ![Twice as wide](../points.svg)\n"
+        + cell(figure(RED), ':mystnb: {image: {alt: "A figure of some width"}}\n')
         + cell(figure(BLUE), ':mystnb: {image: {alt: "A blue figure"}}\n')
         + cell(f'HTML(\'<audio controls src="{sound}"></audio><iframe srcdoc="a frame"></iframe>\')'),
     )
@@ -452,6 +455,11 @@ def test_an_icon_that_there_is_not_is_said(monkeypatch: pytest.MonkeyPatch) -> N
 def test_nothing_that_a_page_shows_is_missing(visitor: Visitor, toy: ToyBook, page: str) -> None:
     opened = visitor.open((toy.root / "_build" / "html" / "book" / f"{page}.html").as_uri())
     assert visitor.complaints == []
+    for picture in opened.locator("article img").all():
+        opened.set_viewport_size({"width": 375, "height": 900})
+        natural, shown = picture.evaluate("(p) => [p.naturalWidth / p.naturalHeight, p.width / p.height]")
+        assert shown == pytest.approx(natural, rel=0.02), "in whatever room, pictures keep their shape"
+    opened.set_viewport_size({"width": 1280, "height": 900})
     for icon in opened.locator("svg:has(> use):visible").all():
         box = icon.bounding_box()
         assert box
@@ -469,10 +477,16 @@ def test_only_a_page_with_a_formula_loads_mathjax(toy: ToyBook) -> None:
 def test_pictures_and_frames_wait_until_they_are_reached_and_pictures_have_their_room(toy: ToyBook) -> None:
     page = soup(toy, "chapters/08_one")
     images = page.select("article img")
-    assert [image["alt"] for image in images] == ["A red figure", "A blue figure"]
+    assert [image["alt"] for image in images] == [
+        "A drawing",
+        "Twice as wide",
+        "A figure of some width",
+        "A blue figure",
+    ]
     for image in images:
         assert image["loading"] == "lazy"
-        assert (int(str(image["width"])), int(str(image["height"]))) == SIZE
+    sizes = [(int(str(image["width"])), int(str(image["height"]))) for image in images]
+    assert sizes == [(200, 100), (400, 200), SIZE, SIZE]
     assert [frame["loading"] for frame in page.select("article iframe")] == ["lazy"]
 
 

@@ -13,6 +13,13 @@ from sphinx.application import Sphinx
 from sphinx.util.images import get_image_size
 
 LATE = re.compile(r"<(img|iframe)\b(?![^>]*\bloading=)([^>]*?)(\s*/?>)")
+HAS_ROOM = re.compile(r'\s(?:width|style)="')
+# Of a drawing's width and height, or else of its viewBox: the two numbers, and their unit if it is no pixel.
+SVG_SIZES = (
+    re.compile(r'<svg\b[^>]*?\swidth="(?P<width>[\d.]+)(?P<unit>pt)?"[^>]*?\sheight="(?P<height>[\d.]+)'),
+    re.compile(r'<svg\b[^>]*?\sviewBox="[\d.-]+ [\d.-]+ (?P<width>[\d.]+) (?P<height>[\d.]+)(?P<unit>)"'),
+)
+PIXELS_OF_A_POINT = 4 / 3
 SOURCE = re.compile(r'\bsrc="([^"]+)"')
 SOUND = re.compile(r'"data:audio/wav;base64,([A-Za-z0-9+/=\s]+)"')
 SOUNDS = "_sounds"
@@ -45,11 +52,23 @@ def lighten(
         tag, attributes, end = found.groups()
         source = SOURCE.search(attributes) if tag == "img" else None
         path = places.get(unquote(Path(unescape(source[1])).name)) if source else None
-        size = get_image_size(str(path)) if path and path.is_file() else None
-        room = f' width="{size[0]}" height="{size[1]}"' if size and "width" not in attributes else ""
+        size = _size(path) if path and not HAS_ROOM.search(attributes) else None
+        room = f' width="{size[0]}" height="{size[1]}"' if size else ""
         return f'<{tag}{attributes}{room} loading="lazy"{end}'
 
     context["body"] = LATE.sub(put_off, SOUND.sub(write_sound, body))
+
+
+def _size(path: Path) -> tuple[int, int] | None:
+    """Return width and height of a picture, in pixels; None if they cannot be told."""
+    if path.suffix != ".svg":
+        return get_image_size(str(path))
+    text = path.read_text("utf-8")
+    found = next(filter(None, (pattern.search(text) for pattern in SVG_SIZES)), None)
+    if found is None:
+        return None
+    pixels = PIXELS_OF_A_POINT if found["unit"] else 1
+    return round(float(found["width"]) * pixels), round(float(found["height"]) * pixels)
 
 
 def _is_mathjax(script: Any) -> bool:
