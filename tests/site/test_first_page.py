@@ -410,6 +410,7 @@ def test_addresses_are_told_once_the_book_has_one(toy: ToyBook) -> None:
         assert about["og:image"] == "https://somebody.github.io/a-course/_images/card-08_one.webp"
         assert told(toy, "status")["og:image"].endswith("/a-course/_static/readme.png")
         assert about["author"] == "A. Writer"
+        assert soup(toy).select("p.byline")[0].get_text().startswith("A. Writer · Version 1.2.3")
     finally:
         toy.write("_config.yml", config)
         toy.build()
