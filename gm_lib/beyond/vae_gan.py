@@ -21,10 +21,11 @@ from gm_lib.vae.model_base import adam
 class VAEGAN(VAE):
     """A VAE that learns on -ELBO + ``judge`` · (what its decoder pays as a generator). Larsen et al. 2016.
 
-    Two things are simpler than theirs: the discriminator sees the decoder's means for codes from the prior,
-    no reconstructions, and the reconstruction stays -log p(x | z), where theirs is in the discriminator's
-    features; so the ELBO is one of x. The encoder hears nothing of the discriminator. ``judge`` is a weight
-    in nats; with 0 the discriminator rests, and each update is the VAE's own.
+    Three things differ from theirs: the discriminator sees the decoder's means for codes from the prior, no
+    reconstructions; the decoder's ``loss`` is non-saturating, where theirs is the discriminator's with the
+    other sign; and the reconstruction stays -log p(x | z), where theirs is in the discriminator's features,
+    so the ELBO is one of x. The encoder hears nothing of the discriminator. With the weight ``judge`` = 0
+    the discriminator rests, and each update is the VAE's own.
 
     ``loss``: a key of ``gm_lib.gan.LOSSES``; ``gamma``: the weight of R1, what the discriminator pays for its
     slope at the data; ``discriminator_lr``: of its Adam, ``lr`` if not given. All that measures a VAE
@@ -52,7 +53,7 @@ class VAEGAN(VAE):
         self.judge, self.loss = judge, choose("loss", loss, LOSSES)
         self.gamma, self.discriminator_lr = gamma, lr if discriminator_lr is None else discriminator_lr
         if not judge >= 0:
-            raise ValueError(f"judge is a weight, in nats and not negative, not {judge}.")
+            raise ValueError(f"judge is a weight and not negative, not {judge}.")
         if isinstance(likelihood, Bernoulli):
             raise ValueError("coins have a grey mean, and no data are grey: use the likelihood 'gaussian'.")
         judged = tuple(discriminator.in_shape), discriminator.num_classes  # type: ignore[arg-type]

@@ -41,16 +41,21 @@ def _both_losses(
     heard: bool = True,
     cut: bool = True,
     sign: float = -1.0,
+    half: float = 0.5,
+    minimax: bool = False,
+    swapped: bool = False,
     whom: str = "made",
 ) -> tuple[Tensor, Tensor]:
     """Return what both sides pay, with the bugs that are asked for."""
     shown = {"made": made, "rebuilt": rebuilt}[whom]
     fake = discriminator(shown.detach() if cut else shown)
-    squares = 0.5 * (x - rebuilt).square()
+    squares = half * (x - rebuilt).square()
     pays = ((squares.mean(1) if mean else squares.sum(1)) + kl).mean()
     said = discriminator(shown) if heard else discriminator(shown.detach())
     pays_d = (F.softplus(-discriminator(x)) + F.softplus(fake)).mean()
-    return pays + judge * F.softplus(sign * said).mean(), pays_d
+    of_judge = -F.softplus(said) if minimax else F.softplus(sign * said)
+    losses = pays + judge * of_judge.mean(), pays_d
+    return losses[::-1] if swapped else losses
 
 
 def _both_seen(function: Callable[..., Any], dims: int, judge: float) -> Tensor:
@@ -92,6 +97,13 @@ _BOTH_BUGS: dict[str, dict[str, Any]] = {
         "mean": True,
     },
     "the decoder pays softplus(+logit), which is less the more surely it is found out.": {"sign": 1.0},
+    "the decoder pays -softplus(logit), the minimax loss. -log D of what it made is softplus(-logit).": {
+        "minimax": True
+    },
+    "the half of the squares is missing: -log p(x | z) is ½ (x - mean)² / σ², summed, and a constant.": {
+        "half": 1.0
+    },
+    "the two losses are swapped: what encoder and decoder pay comes first.": {"swapped": True},
     "the discriminator is shown rebuilt. It should see what the decoder makes of the prior's codes.": {
         "whom": "rebuilt"
     },
@@ -146,6 +158,11 @@ def _both_cost(lam: Tensor, sigma: Tensor, *, half: float = 0.5, least: bool = T
     return half * ((wide / best).log() + lam / wide - lam / best)
 
 
+def _both_noiseless(lam: Tensor, sigma: Tensor) -> Tensor:
+    wide, best = (0.5 * (v.log() + lam / v) for v in (lam, (lam - sigma**2).clamp(min=0)))
+    return wide - best
+
+
 @exercise(
     "17.2",
     "What means as wide as the data cost",
@@ -177,13 +194,20 @@ def _both_costs(answer: Any) -> str:
             "the sign is turned round: this is what is gained. The best w cannot be improved on.": (
                 lambda lam, sigma: -_both_cost(lam, sigma)
             ),
+            "w² is not the model's variance: the noise adds σ² to it.": _both_noiseless,
+            "this is in bits: take the natural logarithm.": (
+                lambda lam, sigma: _both_cost(lam, sigma) / math.log(2)
+            ),
             "the squares are missing: under a wider model they are cheaper, λ/v instead of λ/b.": (
                 lambda lam, sigma: 0.5 * ((lam + sigma**2) / torch.maximum(lam, sigma**2)).log()
             ),
         },
         name="the cost",
     )
-    return "For λ far above σ² it is about σ⁴/4λ²: coarse structure costs little, fine detail much."
+    return (
+        "It is largest, 0.12 nats, at λ = 0.62 σ², where the data vary about as much as the noise. What "
+        "varies far more (about σ⁴/4λ²) or far less costs nearly nothing."
+    )
 
 
 # 17.3, both at once: what a prior that looks back saves
@@ -223,6 +247,9 @@ def _both_saves(answer: Any) -> str:
             "this is what the pairs cost under the prior that looks back, not what it saves.": _both_entropy,
             "this is what the second code costs given the first. What would it cost alone?": lambda joint: (
                 _both_entropy(joint) - _both_entropy(joint.sum(1))
+            ),
+            "the mean is over pairs from the joint table: weigh each by its share there.": lambda joint: (
+                torch.xlogy(joint.sum(1, keepdim=True) * joint.sum(0), joint).sum()
             ),
             "the sign is turned round: looking back saves, and never costs.": lambda joint: (
                 -_both_saved(joint)

@@ -62,9 +62,10 @@ def axes(judge, **settings):
 
 
 def variance_of_means(judge):
-    """What a linear VAE-GAN's w² is after training on N(0, diag(VARIANCES))."""
+    """What a linear VAE-GAN's w² is after training on points that have exactly the VARIANCES."""
     model, x = axes(judge, lr=1e-2, discriminator_lr=5e-2, decay_steps=800), torch.randn(20_000, 2)
-    batches = Batches(x * VARIANCES.sqrt(), batch_size=512, seed=0, device="cpu")
+    x = x * (VARIANCES / x.square().mean(0)).sqrt()
+    batches = Batches(x, batch_size=512, seed=0, device="cpu")
     fit(model, batches, steps=800, average=0.99, device="cpu", progress=False)
     return model.decoder.w.detach().square()
 

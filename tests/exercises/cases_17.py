@@ -48,6 +48,12 @@ def both_wrong(how):
         if how == "rebuilt":
             pays_d = real + F.softplus(discriminator(rebuilt.detach())).mean()
             pays = (nats + kl).mean() + judge * F.softplus(-discriminator(rebuilt)).mean()
+        if how == "minimax":
+            pays = (nats + kl).mean() - judge * F.softplus(discriminator(made)).mean()
+        if how == "whole":
+            pays = (2 * nats + kl).mean() + judge * said
+        if how == "swapped":
+            return pays_d, pays
         if how == "weightless":
             pays = (nats + kl).mean() + said
         if how == "one":
@@ -72,6 +78,9 @@ WRONG["17.1"] = [
     (both_wrong("uncut mean"), "and the squares are a mean"),
     (both_wrong("turned"), "softplus(+logit)"),
     (both_wrong("rebuilt"), "is shown rebuilt"),
+    (both_wrong("minimax"), "the minimax loss"),
+    (both_wrong("whole"), "half of the squares"),
+    (both_wrong("swapped"), "are swapped"),
     (both_wrong("weightless"), "what encoder and decoder pay should be"),
     (both_wrong("one"), "two losses"),
     (both_wrong("rows"), "one number"),
@@ -96,6 +105,11 @@ def both_by_cases(lam, sigma):
     return nats(lam + sigma**2) - torch.where(lam > sigma**2, nats(lam), nats(sigma**2))
 
 
+def both_without_noise(lam, sigma):
+    """Nats with w² as the variance, and no floor under it."""
+    return (lam.log() + 1 - (lam - sigma**2).log() - lam / (lam - sigma**2)) / 2
+
+
 RIGHT["17.2"] = [both_by_kl, both_by_cases]
 WRONG["17.2"] = [
     (
@@ -109,6 +123,8 @@ WRONG["17.2"] = [
         lambda lam, sigma: 0.5 * torch.log((lam + sigma**2) / torch.maximum(lam, sigma**2)),
         "squares are missing",
     ),
+    (both_without_noise, "the noise adds"),
+    (lambda lam, sigma: both_by_kl(lam, sigma) / math.log(2), "in bits"),
     (lambda lam, sigma: lam - sigma**2, "the cost"),
 ]
 
@@ -141,6 +157,8 @@ WRONG["17.3"] = [
     (lambda joint: both_entropy(joint) - both_entropy(joint.sum(1)), "What would it cost alone"),
     (lambda joint: -both_by_entropies(joint), "sign is turned round"),
     (lambda joint: math.log(joint.numel()) - both_entropy(joint), "beside equal chances"),
+    (lambda joint: (joint.sum(1)[:, None] * joint.sum(0) * joint.log()).sum(), "from the joint table"),
+    (lambda joint: (joint / (joint.sum(1)[:, None] * joint.sum(0))).log().mean(), "from the joint table"),
     (lambda joint: joint.max(), "the nats saved"),
 ]
 
