@@ -1,11 +1,13 @@
 """Answers to the exercises of chapter 17: other right ways, and known mistakes with their messages."""
 
+import torch
+
 RIGHT = {}
 WRONG = {}
 REFUSED = {}
 
 
-# 17.10, diffusion: what a step costs at least ------------------------------------------------------------
+# 17.10, diffusion: what a step costs ---------------------------------------------------------------------
 
 
 def diffusion_cost(v, snr_t, snr_s):
@@ -32,6 +34,7 @@ WRONG["17.10"] = [
     (diffusion_error(lambda v, t, s: (v / (1 + v * t)) ** 2), "no square of it"),
     (diffusion_error(lambda v, t, s: (v / (1 + v * t)) ** 0.5), "squared already"),
     (lambda v, t, s: diffusion_cost(v, t, s) + 1, "the cost of the step"),
+    (lambda v, t, s: 0.5 * torch.log((1 + v * s) / (1 + v * t)), "which fits its variance"),
 ]
 
 
