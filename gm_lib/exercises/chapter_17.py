@@ -642,6 +642,7 @@ def _flow_looks(answer: Any) -> str:
 
 
 # 17.10, diffusion: what a step costs at least
+# 17.10, diffusion: what a step costs with the variance of the encoder
 
 
 def _diffusion_cost(v: Tensor, snr_t: Tensor, snr_s: Tensor) -> Tensor:
@@ -650,7 +651,7 @@ def _diffusion_cost(v: Tensor, snr_t: Tensor, snr_s: Tensor) -> Tensor:
 
 @exercise(
     "17.10",
-    "What a step costs at least",
+    "What a step costs",
     hints=(
         "On the page: half the difference of the ratios, times the mean squared error. The error of the best "
         "guess is the variance of x given z_t.",
@@ -658,7 +659,7 @@ def _diffusion_cost(v: Tensor, snr_t: Tensor, snr_s: Tensor) -> Tensor:
         "Precisions add up: 1 / error = 1 / v + SNR_t.",
     ),
 )
-def _diffusion_least_cost(answer: Any) -> str:
+def _diffusion_step_cost(answer: Any) -> str:
     snr_t = torch.tensor([0.01, 0.3, 1.0, 20.0])
     cases = [
         {"v": torch.tensor(v), "snr_t": snr_t, "snr_s": snr_t * ratio}
@@ -670,6 +671,9 @@ def _diffusion_least_cost(answer: Any) -> str:
         cases,
         mistakes={
             "the ½ is missing.": lambda v, t, s: 2 * _diffusion_cost(v, t, s),
+            "that is the cost of a decoder which fits its variance, too. Here it has that of q.": (
+                lambda v, t, s: 0.5 * torch.log((1 + v * s) / (1 + v * t))
+            ),
             "the error is that of a guess from z_s. The decoder sees z_t.": (
                 lambda v, t, s: 0.5 * (s - t) * v / (1 + v * s)
             ),
@@ -696,7 +700,10 @@ def _diffusion_least_cost(answer: Any) -> str:
         },
         name="the cost of the step",
     )
-    return "Added up over ever smaller steps these are ½ log(1 + v SNR_1): what z_1 knows of x, in nats."
+    return (
+        "A decoder that fits its variance, too, pays less: ½ log((1 + v SNR_s) / (1 + v SNR_t)), what z_s "
+        "knows of x and z_t does not. The smaller the step, the nearer the two."
+    )
 
 
 # 17.11, diffusion: two bugs of one step

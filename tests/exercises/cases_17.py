@@ -7,6 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch.distributions import AffineTransform, Normal, SigmoidTransform, kl_divergence
+import torch
 
 RIGHT = {}
 WRONG = {}
@@ -372,6 +373,7 @@ WRONG["17.9"] = [
 
 
 # 17.10, diffusion: what a step costs at least ------------------------------------------------------------
+# 17.10, diffusion: what a step costs ---------------------------------------------------------------------
 
 
 def diffusion_cost(v, snr_t, snr_s):
@@ -398,6 +400,7 @@ WRONG["17.10"] = [
     (diffusion_error(lambda v, t, s: (v / (1 + v * t)) ** 2), "no square of it"),
     (diffusion_error(lambda v, t, s: (v / (1 + v * t)) ** 0.5), "squared already"),
     (lambda v, t, s: diffusion_cost(v, t, s) + 1, "the cost of the step"),
+    (lambda v, t, s: 0.5 * torch.log((1 + v * s) / (1 + v * t)), "which fits its variance"),
 ]
 
 
