@@ -641,7 +641,6 @@ def _flow_looks(answer: Any) -> str:
     )
 
 
-# 17.10, diffusion: what a step costs at least
 # 17.10, diffusion: what a step costs with the variance of the encoder
 
 

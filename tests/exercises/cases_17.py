@@ -7,7 +7,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch.distributions import AffineTransform, Normal, SigmoidTransform, kl_divergence
-import torch
 
 RIGHT = {}
 WRONG = {}
@@ -372,7 +371,6 @@ WRONG["17.9"] = [
 ]
 
 
-# 17.10, diffusion: what a step costs at least ------------------------------------------------------------
 # 17.10, diffusion: what a step costs ---------------------------------------------------------------------
 
 
