@@ -95,9 +95,13 @@ def arc() -> list[str]:
     return column(2, text.partition("## The whole arc")[2].partition("\n## ")[0])
 
 
-def domains() -> list[str]:
-    """Return the first column of the table on chapter 16's page: the pages under it."""
-    return column(1, (ROOT / "book/domains.md").read_text("utf-8"))
+# The pages above others, by chapter, and the letters of those under them.
+ABOVE = {16: ("book/domains", "abcde"), 17: ("book/families", "abcdef")}
+
+
+def lettered(above: str) -> list[str]:
+    """Return the first column of the table on the page above a chapter's others: the pages under it."""
+    return column(1, (ROOT / f"{above}.md").read_text("utf-8"))
 
 
 def linked(rows: list[str]) -> set[str]:
@@ -111,19 +115,24 @@ def test_the_arc_names_chapters_0_to_18_in_order():
 
 def test_the_arc_links_the_chapters_that_are_here_and_says_coming_of_the_others():
     chapters = {page for page in pages() if re.match(r"book/chapters/\d\d_", page)}
-    assert linked(arc()) == chapters | {"book/domains.md"}
+    assert linked(arc()) == chapters | {f"{above}.md" for above, _ in ABOVE.values()}
     assert [row for row in arc() if ("](" in row) == ("*(coming)*" in row)] == []
 
 
-def test_the_page_of_chapter_16_links_its_pages_that_are_here_and_says_coming_of_the_others():
-    assert [re.search(r"\d+[a-z] ", row)[0] for row in domains()] == ["16a ", "16b ", "16c ", "16d ", "16e "]
-    assert linked(domains()) == {page for page in pages() if re.match(r"book/chapters/\d\d[a-z]_", page)}
-    assert [row for row in domains() if ("](" in row) == ("*(coming)*" in row)] == []
+@pytest.mark.parametrize("chapter", ABOVE)
+def test_the_page_above_others_links_those_that_are_here_and_says_coming_of_the_others(chapter):
+    above, letters = ABOVE[chapter]
+    rows = lettered(above)
+    assert [re.search(r"\d+[a-z] ", row)[0] for row in rows] == [f"{chapter}{letter} " for letter in letters]
+    assert linked(rows) == {page for page in pages() if re.match(rf"book/chapters/{chapter}[a-z]_", page)}
+    assert [row for row in rows if ("](" in row) == ("*(coming)*" in row)] == []
 
 
-def test_the_pages_of_chapter_16_stand_under_it_in_the_table_of_contents():
-    under = [f"{page}.md" for page in parse_toc_yaml(ROOT / "_toc.yml")["book/domains"].child_files()]
-    assert under == sorted(linked(domains()))
+@pytest.mark.parametrize("chapter", ABOVE)
+def test_the_pages_of_a_chapter_stand_under_the_page_above_them_in_the_table_of_contents(chapter):
+    above, _ = ABOVE[chapter]
+    under = [f"{page}.md" for page in parse_toc_yaml(ROOT / "_toc.yml")[above].child_files()]
+    assert under == sorted(linked(lettered(above)))
 
 
 # --- the bibliography

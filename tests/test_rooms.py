@@ -22,10 +22,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tables": set(),
     "vae": {"distributions", "networks", "data"},
     "gan": {"distributions", "networks", "data"},
+    "beyond": {"distributions", "networks", "data", "vae", "gan"},
     "classifier": {"networks", "data"},
     "training": {"networks", "data"},
     "plotting": {"training"},
-    "pretrained": {"vae", "gan", "classifier", "training", "data"},
+    "pretrained": {"vae", "gan", "beyond", "classifier", "training", "data"},
     "evaluation": {"distributions", "networks", "data", "pretrained"},
 }
 EVERYTHING = {"exercises", "cli", "__main__"}

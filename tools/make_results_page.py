@@ -134,6 +134,7 @@ PENDING = {
     "gan_mnist": "two GANs on MNIST, judged beside test images, in 20 minutes of one core for each seed",
     "small_data": "a GAN on 500 digits, in half an hour of one core for each seed",
     "stacked_best": "a thousand modes of stacked MNIST, in four hours of one core",
+    "families": "eight families with the same time to learn, in four hours of two cores for each seed",
     "published_hierarchy_conv": "a hierarchy of convolutions, in some hours of a GPU",
 }
 

@@ -51,7 +51,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     for path in chapter_paths(folder)[1:]:
         path.unlink()
-        for arc in ("book/intro.md", "book/domains.md"):
+        for arc in ("book/intro.md", "book/domains.md", "book/families.md"):
             rewrite(folder / arc, rf".*\(chapters/{path.name}\).*\n", "")
         rewrite(folder / "book/chapters/00_tools.md", path.name, "../intro.md")
     make_notebooks.write(folder)
