@@ -42,6 +42,9 @@ HEAD = """\
 
 # Benchmarks
 
+"""
+
+METHOD = """\
 How long does the course's library take to a model of a given quality, beside others that train the same
 networks? And how fast are its steps? `make bench` measures it and makes this page.
 
@@ -59,13 +62,44 @@ def page(record: dict[str, Any]) -> str:
     sections = (
         _run(record),
         _gates(measured),
-        _vae(measured["vae_speed"]),
+        _vae(measured["vae_speed"], measured["vae_time"]),
         _vae_time(measured["vae_time"]),
-        _gan(measured["gan_speed"]),
+        _gan(measured["gan_speed"], measured["gan_time"]),
         _gan_time(measured["gan_time"]),
         _scaling(measured["scaling"], measured["processes"]),
     )
-    return "\n".join([HEAD, *("\n".join(section) for section in sections)])
+    first = "\n".join(_first(measured))
+    return "\n".join([HEAD + first, METHOD, *("\n".join(section) for section in sections)])
+
+
+def _first(measured: Measured) -> Iterator[str]:
+    """Yield what came out, in a sentence."""
+    vae, gan = measured["vae_time"], measured["gan_time"]
+    ours = [spread(values(rounds, "ours", "seconds")).median for rounds in (vae, gan)]
+    yield from _sentence(
+        f"The course's library has a good VAE after {ours[0]:.0f} seconds, where others take "
+        f"{_others(vae, 'seconds')}; and a good GAN after {ours[1]:.0f}, where they take "
+        f"{_others(gan, 'seconds')}."
+    )
+
+
+def _peers(rounds: list[Round]) -> list[str]:
+    """Return who was measured beside us, as they are shipped."""
+    return [name for name in ("script", "lightning", "pythae", "torchgan") if name in rounds[0]]
+
+
+def _others(rounds: list[Round], value: str) -> str:
+    """Say how many times as long as ours the peers take; who was given up would have taken longer."""
+    medians = [f"{spread(ratios(rounds, name, 'ours', value)).median:.1f}" for name in _peers(rounds)]
+    low, high = min(medians, key=float), max(medians, key=float)
+    given_up = any(not each[name].get("reached", True) for each in rounds for name in _peers(rounds))
+    said = f"{low} times as long" if low == high else f"{low} to {high} times as long"
+    return f"at least {said}" if given_up else said
+
+
+def _sentence(text: str) -> Iterator[str]:
+    """Yield what came out, as a section or the page begins."""
+    yield from _text(f"**{text}**")
 
 
 def _run(record: dict[str, Any]) -> Iterator[str]:
@@ -78,7 +112,13 @@ def _run(record: dict[str, Any]) -> Iterator[str]:
 
 
 def _gates(measured: Measured) -> Iterator[str]:
-    yield "## What had to come out\n"
+    yield "## Did it come out as asked?\n"
+    found = list(verdicts(GATES, measured))
+    missed = [verdict for verdict in found if not verdict.kept]
+    aims = [verdict.aim_reached for verdict in found if verdict.aim_reached is not None]
+    were = "was" if len(missed) == 1 else "were"
+    kept = f"Of {len(found)} gates {len(missed)} {were} missed" if missed else "All gates were kept"
+    yield from _sentence(f"{kept}; of {len(aims)} aims {sum(aims)} were reached.")
     yield from _text(
         "Of steps little is asked: a step is mostly matrix products, which all must do, and how much of "
         "it they are is told under *The floor*. What a user waits for is a good model, and that takes "
@@ -86,7 +126,7 @@ def _gates(measured: Measured) -> Iterator[str]:
         "peer's; the aim is a third."
     )
     yield from _table("what", "measured", "gate", "verdict")
-    for verdict in verdicts(GATES, measured):
+    for verdict in found:
         gate = verdict.gate
         said = "kept" if verdict.kept else "**missed**"
         if gate.aim is not None:
@@ -95,8 +135,18 @@ def _gates(measured: Measured) -> Iterator[str]:
     yield ""
 
 
-def _vae(rounds: list[Round]) -> Iterator[str]:
-    yield "## A VAE\n"
+def _steps_sentence(rounds: list[Round], times: list[Round]) -> Iterator[str]:
+    """Yield what came out for steps, and whether others also need more of them."""
+    ms = 1e3 * spread(values(rounds, "ours", "seconds_per_step")).median
+    said = f"A step takes {ms:.1f} milliseconds, one of the others {_others(rounds, 'seconds_per_step')}"
+    if all(each[name]["steps"] > each["ours"]["steps"] for each in times for name in _peers(times)):
+        said += "; and they need more steps, so that the way to a good model differs by more"
+    yield from _sentence(f"{said}.")
+
+
+def _vae(rounds: list[Round], times: list[Round]) -> Iterator[str]:
+    yield "## How fast a VAE learns\n"
+    yield from _steps_sentence(rounds, times)
     yield from _text(
         "784-400-20 with a Bernoulli likelihood, float32. Not every peer can draw the binarization anew "
         "for each batch within its own step, so for this table all of them, ours included, get images "
@@ -135,15 +185,16 @@ def _vae_time(rounds: list[Round]) -> Iterator[str]:
     yield from _times(rounds)
 
 
-def _gan(speeds: list[Round]) -> Iterator[str]:
-    yield "## A DCGAN\n"
+def _gan(speeds: list[Round], times: list[Round]) -> Iterator[str]:
+    yield "## How fast a GAN learns\n"
+    yield from _steps_sentence(speeds, times)
     yield from _text(
-        "32 channels at 14×14. Ours and the script teach both players with the same generated images; "
-        "torchgan draws new ones for the generator, one more pass through it. Ours also keeps the "
-        "averaged generator that its samples come from, and lays out maps channels last; the others "
-        "have the same layers, written as tutorials do. torchgan runs with one line in front, "
-        '`sys.modules["torchvision"] = MagicMock()`: it uses torchvision for pictures alone, and asks '
-        "it for an argument that is gone."
+        "A DCGAN with 32 channels at 14×14. Ours and the script teach both players with the same "
+        "generated images; torchgan draws new ones for the generator, one more pass through it. Ours "
+        "also keeps the averaged generator that its samples come from, and lays out maps channels "
+        "last; the others have the same layers, written as tutorials do. torchgan runs with one line "
+        'in front, `sys.modules["torchvision"] = MagicMock()`: it uses torchvision for pictures '
+        "alone, and asks it for an argument that is gone."
     )
     yield from _text("**Peers as shipped.**")
     names = ["ours", "script", "torchgan", *(["ours_bfloat16"] * ("ours_bfloat16" in speeds[0]))]
@@ -209,7 +260,17 @@ def _speed(rounds: list[Round], name: str, batch: int) -> tuple[str, str]:
 
 def _scaling(rounds: list[Round], processes: list[Round]) -> Iterator[str]:
     """Yield the section on growing work: the figure and its numbers."""
-    yield "## As the work grows\n"
+    yield "## What more work costs\n"
+    batches, widths, *_ = (points for _, _, points in curves(rounds))
+    cheaper = batches[-1][1].median / batches[0][1].median
+    longer = widths[-1][1].median / widths[0][1].median
+    (_, threads), (n, _) = PROCESSES[1:]
+    two = spread(ratios(processes, f"{n} × 1", f"1 × {threads}", "images_per_second")).median
+    yield from _sentence(
+        f"Batches of {BATCHES[-1]:,} instead of {BATCHES[0]} bring {cheaper:.1f} times as many images a "
+        f"second; {WIDTHS[-1] // WIDTHS[0]} times as many hidden units make a step {longer:.1f} times as "
+        f"long; {n} processes reach {100 * two:.0f}{KEPT}% of the speed of one with {threads} threads."
+    )
     yield from _text("One thing grows, the rest stays as above: 784-400-20, batches of 128, 49,920 images.")
     yield (
         "![Five small plots of the cost of our VAE. Images per second against the batch size, milliseconds "
@@ -217,19 +278,21 @@ def _scaling(rounds: list[Round], processes: list[Round]) -> Iterator[str]:
         "image of the tighter bound against the number of draws, and images per second with one and with two "
         "processes. The tables below have the numbers.](_static/benchmarks.svg)\n"
     )
+    yield from _text(
+        "With several processes, `torchrun` in front of `gm_lib train vae`: a batch is shared among "
+        "them, and gradients are averaged."
+    )
+    yield "<details>\n<summary>The numbers of these plots</summary>\n"
     for title, unit, points in curves(rounds):
         yield from _table(title, unit)
         for x, found in points:
             yield _row(f"{x:,}", _spread(found, 1, 0 if found.median >= 1_000 else 2))
         yield ""
-    yield from _text(
-        "With several processes, `torchrun` in front of `gm_lib train vae`: a batch is shared among "
-        "them, and gradients are averaged."
-    )
     yield from _table("processes × threads of each", "images per second")
     for n, threads in PROCESSES:
         found = spread(values(processes, f"{n} × {threads}", "images_per_second"))
         yield _row(f"{n}{KEPT}×{KEPT}{threads}", _spread(found, 1, 0))
+    yield "\n</details>\n"
 
 
 def curves(rounds: list[Round]) -> Iterator[tuple[str, str, list[tuple[int, Spread]]]]:
@@ -256,7 +319,10 @@ def figure(record: dict[str, Any]) -> bytes:
 
     measured = record["measured"]
     with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "benchmarks", "font.size": 9}):
-        drawing, axes = plt.subplots(1, 5, figsize=(13, 2.6), layout="constrained")
+        # Two beside each other: on a phone, too, the labels can be read.
+        drawing, grid = plt.subplots(3, 2, figsize=(5.6, 6.6), layout="constrained")
+        *axes, rest = grid.flat
+        rest.set_axis_off()
         for axis, (title, unit, points) in zip(axes, curves(measured["scaling"]), strict=False):
             x, found = zip(*points, strict=True)
             low, high = [each.low for each in found], [each.high for each in found]

@@ -12,8 +12,12 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from gm_lib.beyond import MaskedAutoregressive
+from gm_lib.beyond import VAEGAN, CouplingFlow, Diffusion, FlowMatching, MaskedAutoregressive
 from gm_lib.beyond import digit_autoregressive as untrained_autoregressive
+from gm_lib.beyond import digit_diffusion as untrained_diffusion
+from gm_lib.beyond import digit_flow as untrained_flow
+from gm_lib.beyond import digit_flow_matching as untrained_flow_matching
+from gm_lib.beyond import digit_vae_gan as untrained_vae_gan
 from gm_lib.classifier import DigitClassifier, ImageClassifier, SpeechClassifier
 from gm_lib.data.shapes import SHAPE
 from gm_lib.gan import GAN, DCGANGenerator, WaveGenerator
@@ -177,6 +181,16 @@ def digit_gan() -> DCGANGenerator:
         return _load("digit_gan", DCGANGenerator(**card("digit_gan")["config"]))
 
 
+def digit_flow_matching() -> FlowMatching:
+    """Return flow matching of digits with labels, trained on MNIST.
+
+    Its card, ``digit_flow_matching``, judges samples by several numbers of Euler's steps. On the CPU, in
+    evaluation mode, without gradients for its weights. Raises what :func:`digit_classifier` raises.
+    """
+    with torch.device("cpu"):
+        return _load("digit_flow_matching", untrained_flow_matching(**card("digit_flow_matching")["config"]))
+
+
 def digit_gan_midway(*, labels: bool = False) -> GAN:
     """Return a GAN of digits in the middle of its training on MNIST: both players, ready to go on.
 
@@ -210,6 +224,20 @@ def digit_vae(*, plane: bool = False) -> VAE:
         return _load(name, untrained_vae(**card(name)["config"]))
 
 
+def digit_vae_gan(*, judged: bool = True) -> VAEGAN:
+    """Return a VAE-GAN of grey digits trained on MNIST, or without ``judged`` the VAE that is its pair.
+
+    Both began with the same weights and saw the same batches; the VAE had no discriminator. Their card,
+    ``digit_vae_gan``, measures both. On the CPU, in evaluation mode, without gradients for its weights.
+    Raises what :func:`digit_classifier` raises.
+    """
+    config = card("digit_vae_gan")["config"]
+    with torch.device("cpu"):
+        models = {"vae_gan": untrained_vae_gan(**config), "vae": untrained_vae_gan(**config | {"judge": 0.0})}
+        _load("digit_vae_gan", nn.ModuleDict(models))
+    return models["vae_gan" if judged else "vae"]
+
+
 def digit_autoregressive() -> MaskedAutoregressive:
     """Return an autoregressive model of binarized digits, trained on MNIST; its log p(x) is exact.
 
@@ -220,6 +248,26 @@ def digit_autoregressive() -> MaskedAutoregressive:
         return _load(
             "digit_autoregressive", untrained_autoregressive(**card("digit_autoregressive")["config"])
         )
+
+
+def digit_diffusion() -> Diffusion:
+    """Return a diffusion model of binarized digits that takes labels, ``gm_lib.beyond.digit_diffusion``'s.
+
+    Its card, ``digit_diffusion``, has a bound of its likelihood. On the CPU, in evaluation mode, without
+    gradients for its weights. Raises what :func:`digit_classifier` raises.
+    """
+    with torch.device("cpu"):
+        return _load("digit_diffusion", untrained_diffusion(**card("digit_diffusion")["config"]))
+
+
+def digit_flow() -> CouplingFlow:
+    """Return a flow of grey digits, trained on MNIST for longer than a chapter can.
+
+    Its card, ``digit_flow``, has its bits per dimension. On the CPU, in evaluation mode, without gradients
+    for its weights. Raises what :func:`digit_classifier` raises.
+    """
+    with torch.device("cpu"):
+        return _load("digit_flow", untrained_flow(**card("digit_flow")["config"]))
 
 
 def card(name: str) -> dict[str, Any]:

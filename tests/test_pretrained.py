@@ -11,7 +11,7 @@ from torch import nn
 
 from gm_lib import pretrained
 from gm_lib.classifier import DigitClassifier, read_digits
-from gm_lib.data import Split, binarize, chorales, images
+from gm_lib.data import Split, binarize, chorales, dequantize, images
 from gm_lib.data.music import find_music
 from gm_lib.data.shapes import SHAPE, draw_shapes, entropy, read_factors
 from gm_lib.distributions.estimates import estimate
@@ -19,6 +19,7 @@ from gm_lib.evaluation import (
     WittenBell,
     bits_per_dim,
     factor_report,
+    gradient_energy,
     judge_digits,
     log_likelihood,
     nats_per_character,
@@ -97,6 +98,25 @@ def test_the_generator_is_read_with_confidence_nine_tenths_as_often_as_real_digi
     samples = pretrained.card("digit_gan")["samples"]
     assert samples["relative"] == pytest.approx(samples["confident"] / samples["confident_real"])
     assert samples["relative"] >= 0.9
+
+
+def test_flow_matching_writes_the_digits_it_is_asked_for_as_often_as_its_card_says():
+    model, said = pretrained.digit_flow_matching(), pretrained.card("digit_flow_matching")["samples"]
+    assert not any(module.training for module in model.modules())
+    assert not any(p.requires_grad for p in model.parameters())
+    (at,) = (look["as_asked"] for look in said if look["euler_steps"] == 8)
+    y = torch.arange(200) % 10
+    x = model.sample(200, y, steps=8, generator=torch.Generator().manual_seed(1))
+    found = (read_digits(pretrained.digit_classifier(), x).argmax(-1) == y).double().mean().item()
+    assert found == pytest.approx(at, abs=4 * (at * (1 - at) * (1 / 200 + 1 / 1000)) ** 0.5)
+    assert (pretrained.WEIGHTS / "digit_flow_matching.safetensors").stat().st_size <= 700_000
+
+
+def test_a_few_steps_of_flow_matching_write_digits_and_one_writes_their_mean():
+    by_steps = {
+        look["euler_steps"]: look["frechet"] for look in pretrained.card("digit_flow_matching")["samples"]
+    }
+    assert by_steps[1] > 2 * by_steps[4]
 
 
 @pytest.mark.parametrize("labels", [False, True])
@@ -238,6 +258,40 @@ def test_shapes_are_read_and_given_bits_as_their_cards_say():
     assert sum(path.stat().st_size for path in weights) <= 1_300_000
 
 
+def test_the_judged_vae_and_its_pair_are_as_sharp_and_as_likely_as_their_card_says(mnist):
+    said, test = pretrained.card("digit_vae_gan"), mnist.test.x[1000:1500]
+    models = {"vae_gan": pretrained.digit_vae_gan(), "vae": pretrained.digit_vae_gan(judged=False)}
+    for name, model in models.items():
+        bound = negative_elbo(model, test, seed=1)
+        expected = said[name]["negative_elbo"]
+        error = math.hypot(bound.standard_error, expected["standard_error"])
+        assert abs(bound.mean - expected["nats"]) < 4 * error
+        energy = estimate(gradient_energy(model.sample(500, generator=torch.Generator().manual_seed(1))))
+        expected = said[name]["gradient_energy"]
+        error = math.hypot(energy.standard_error, expected["standard_error"])
+        assert abs(energy.mean - expected["mean"]) < 4 * error
+    assert models["vae"].judge == 0 < models["vae_gan"].judge
+    assert said["vae_gan"]["gradient_energy"]["mean"] > said["vae"]["gradient_energy"]["mean"]
+    assert said["vae_gan"]["samples"]["frechet"] < said["vae"]["samples"]["frechet"]
+    assert said["vae_gan"]["negative_elbo"]["nats"] > said["vae"]["negative_elbo"]["nats"]
+    assert (pretrained.WEIGHTS / "digit_vae_gan.safetensors").stat().st_size <= 600_000
+
+
+def test_the_flow_of_digits_has_the_bits_that_its_card_says(mnist):
+    flow, said = pretrained.digit_flow(), pretrained.card("digit_flow")["bits_per_dim"]["test"]
+    x = dequantize(mnist.test.x[:500], generator=torch.Generator().manual_seed(1))
+    bits = bits_per_dim(flow.log_prob(x), 784, bin_width=1 / 256)
+    assert abs(bits.mean() - said["mean"]) < 4 * bits.std() / 500**0.5
+    assert said["mean"] < 1.69  # bits of a histogram for each pixel, which no noise was added to
+    assert (pretrained.WEIGHTS / "digit_flow.safetensors").stat().st_size <= 600_000
+
+
+def test_the_flow_of_digits_can_be_undone_in_single_precision(mnist):
+    flow, x = pretrained.digit_flow(), dequantize(mnist.test.x[:50])
+    z, _ = flow.inverse(x)
+    assert (flow(z) - x).abs().max() < 1 / 512  # less than half the bin of a level
+
+
 def test_shapes_keep_their_causes_when_they_are_rebuilt():
     x, causes = draw_shapes(100, seed=5)
     read = read_factors(pretrained.shapes_vae().reconstruct(x)).factors
@@ -260,6 +314,23 @@ def test_samples_of_shapes_are_as_good_as_their_card_says():
         p, abs=4 * (p * (1 - p) * (1 / 500 + 1 / said["n_samples"])) ** 0.5
     )
     assert factor_report(x[:200]).distance == pytest.approx(said["distance"], rel=0.1)
+
+
+def test_the_diffusion_model_bounds_what_its_card_says_and_writes_the_digits_that_it_is_asked_for(mnist):
+    model, said = pretrained.digit_diffusion(), pretrained.card("digit_diffusion")
+    with forked_rng(0), torch.no_grad():
+        x = binarize(mnist.test.x[:500])
+        bound = estimate(torch.stack([-model.elbo(x) for _ in range(4)]).mean(0))
+    expected = said["negative_elbo"]["without_label"]
+    error = math.hypot(bound.standard_error, expected["standard_error"])
+    assert abs(bound.mean - expected["nats"]) < 4 * error
+    digits = torch.arange(100) % 10
+    made = model.sample(100, digits, generator=torch.Generator().manual_seed(0))
+    share = (read_digits(pretrained.digit_classifier(), made).argmax(-1) == digits).double().mean().item()
+    p = said["samples"]["as_asked"]
+    assert abs(share - p) < 4 * math.sqrt(p * (1 - p) * (1 / 100 + 1 / said["samples"]["n_samples"])) + 0.01
+    assert p > 0.2  # by chance it is a tenth
+    assert (pretrained.WEIGHTS / "digit_diffusion.safetensors").stat().st_size <= 700_000
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
@@ -382,7 +453,7 @@ def test_the_model_of_chorales_sings_with_four_voices():
 
 
 def test_the_weights_of_the_model_of_chorales_are_small():
-    assert (pretrained.WEIGHTS / "music_vae.safetensors").stat().st_size <= 800_000
+    assert (pretrained.WEIGHTS / "music_vae.safetensors").stat().st_size <= 550_000
 
 
 # --- models of text

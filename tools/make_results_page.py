@@ -1,4 +1,4 @@
-"""Write book/results.md: every measured result of the course, from the records in results/.
+"""Write book/results.md and its picture: every measured result of the course, from the records in results/.
 
 Never edit the page: measure (tools/measure.py), or edit a claim there and measure again.
 """
@@ -6,17 +6,22 @@ Never edit the page: measure (tools/measure.py), or edit a claim there and measu
 from __future__ import annotations
 
 import argparse
+import hashlib
+import io
+import json
 import math
 import statistics
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from gm_lib.system.files import replace_file
 from records import FOLDER, ROOT, SHARE, Limit, Quantity, Record, RecordError, read_all
+from results_sentences import sentence
 
-PAGE = "book/results.md"
+PAGE, FIGURE = "book/results.md", "book/_static/scoreboard.svg"
 KEPT = "\N{NO-BREAK SPACE}"  # a number and what belongs to it stay on one line
 
 HEAD = """\
@@ -24,14 +29,15 @@ HEAD = """\
 
 # Results
 
-Some claims take longer to measure than a chapter may, or need several seeds. Each of them is measured by
-one command, and its record is kept in the folder `results/`: the command, what came out for every seed,
-how long it took, and on what. This page is made from those records. A measured number in the text of the
-course was computed by the chapter that states it, or it is a link to this page.
+What came out where a chapter has no time to measure, or one run would not be enough. First all models of
+digits on one scoreboard, then each measurement: in a sentence what came out, then all its numbers, the
+command that measures it again, how long that took, and on what. A measured number in the text of the course
+was computed by the chapter that states it, or it is a link to this page.
 
-Between seeds everything random differs: first weights, batches, noise. The mean is over the seeds; ± is
-their standard deviation, which says how far one more run may lie from the mean. A *gate* must hold for
-every seed, or no record is written. An *aim* is for the mean, and the table says whether it was reached.
+Between runs everything random differs: first weights, batches, noise; each has a seed of its own. The mean
+is over the seeds; ± is their standard deviation, which says how far one more run may lie from the mean. A
+*gate* is set beforehand: it must hold for every seed, or no record is written. An *aim* is for the mean, and
+the table says whether it was reached.
 """
 
 
@@ -109,12 +115,14 @@ BOARD = """\
 ## Scoreboard
 
 The models of the book so far, on MNIST; lower is better in both columns. Nats are −log p(x) per test image,
-or an upper bound of it (≤); the images are binarized by a toss of each grey value. The entropy of these
-tosses, in the record [`vae_quick`](#vae_quick), is what no model can save. The Fréchet distance is that of
-5,000 samples to validation images, in the features of the digit classifier. The samples of chapters 1, 2, 5
-are black and white; of real images that were tossed, the distance is in the record
-[`first_digits`](#first_digits). The samples of the other chapters are grey.
+or an upper bound of it (≤, and a lighter bar); the images are binarized by a toss of each grey value. The
+entropy of these tosses, among the numbers of [a VAE](#vae_quick), is what no model can save. The Fréchet
+distance is that of 5,000 samples to validation images, in the features of the digit classifier. The samples
+of chapters 1, 2, 5 are black and white; of real images that were tossed, the distance is among the numbers of
+[those models](#first_digits). The samples of the other chapters are grey.
 
+"""
+BOARD_HEAD = """\
 | chapter | model | nats per image | Fréchet distance |
 |---|---|---|---|
 """
@@ -126,6 +134,7 @@ PENDING = {
     "gan_mnist": "two GANs on MNIST, judged beside test images, in 20 minutes of one core for each seed",
     "small_data": "a GAN on 500 digits, in half an hour of one core for each seed",
     "stacked_best": "a thousand modes of stacked MNIST, in four hours of one core",
+    "families": "eight families with the same time to learn, in four hours of two cores for each seed",
     "published_hierarchy_conv": "a hierarchy of convolutions, in some hours of a GPU",
 }
 
@@ -156,7 +165,7 @@ average. A model that knows nothing has 8.
 
 
 def _scoreboard(records: dict[str, Record]) -> str:
-    """Return the table of the models whose records are there, in the order of the chapters."""
+    """Return picture and table of the models whose records are there, in the order of the chapters."""
     rows = []
     for each in SCOREBOARD:
         if (record := records.get(each.record)) is None:
@@ -167,7 +176,8 @@ def _scoreboard(records: dict[str, Record]) -> str:
             nats = _linked(record, name) if each.exact else f"≤{KEPT}{_linked(record, name)}: {how}"
         frechet = _linked(record, each.frechet) if each.frechet else "not measured"
         rows.append(f"| {each.chapter} | {each.model} | {nats} | {frechet} |")
-    board = BOARD + "\n".join(rows) + "\n"
+    picture = f"![{described(records)}]({FIGURE.removeprefix('book/')})\n\n"
+    board = BOARD + picture + BOARD_HEAD + "\n".join(rows) + "\n"
     if grey := records.get("first_grey"):
         rows = [f"| {chapter} | {model} | {_linked(grey, name)} |" for chapter, model, name in GREY]
         board += GREY_BOARD + "\n".join(rows) + "\n"
@@ -192,20 +202,21 @@ def _linked(record: Record, name: str) -> str:
 def page(records: dict[str, Record]) -> str:
     """Return the whole page as Markdown."""
     parts = [HEAD]
-    if len(records) > 1:
-        rows = (f"| [`{name}`](#{name}) | {record.title} |" for name, record in records.items())
-        parts.append("\n".join(["| record | what was measured |", "|---|---|", *rows]) + "\n")
     if any(each.record in records for each in SCOREBOARD):
         parts.append(_scoreboard(records))
+    if len(records) > 1:
+        rows = (f"* [{record.title}](#{name})" for name, record in records.items())
+        parts.append("\n".join(["## What was measured\n", *rows]) + "\n")
     sections = ("\n".join(_section(record)) for record in records.values())
     return "\n".join([*parts, *_pending(records), *sections])
 
 
 def _section(record: Record) -> Iterator[str]:
-    """Yield the lines of one record's part of the page. Its heading is its name, and so its anchor."""
-    yield f"## {record.name}\n"
-    yield f"**{record.title}.** {record.claim}\n"
-    yield f"Data: {record.data}.\n"
+    """Yield the lines of one record's part of the page. Its name is its anchor."""
+    yield f'<a id="{record.name}"></a>\n'
+    yield f"## {record.title}\n"
+    yield f"**{sentence(record)}**\n"
+    yield f"What was claimed: {record.claim} Data: {record.data}.\n"
     limited = any(quantity.gate or quantity.aim for quantity in record.quantities.values())
     # One cell for all seeds, broken into lines where need be: a column each made ten of them wider than paper
     seeds = f"seed{'s' * (len(record.seeds) > 1)} {', '.join(map(str, record.seeds))}"
@@ -279,6 +290,70 @@ def _seconds(values: tuple[float, ...]) -> str:
     return f"{statistics.fmean(values):,.0f}"
 
 
+def board(records: dict[str, Record]) -> dict[str, list[tuple[str, float, bool]]]:
+    """Return what the picture shows, by its headings: models, means, and which are bounds from above."""
+    nats, distances = [], []
+    for each in SCOREBOARD:
+        if (record := records.get(each.record)) is None:
+            continue
+        label = f"{each.chapter} · {each.model}"
+        if each.nats:
+            nats.append((label, record.quantities[each.nats[0]].mean, not each.exact))
+        if each.frechet:
+            distances.append((label, record.quantities[each.frechet].mean, False))
+    return {"nats per image": nats, "Fréchet distance": distances}
+
+
+def described(records: dict[str, Record]) -> str:
+    """Return what the picture shows, in words."""
+    said = []
+    for unit, models in board(records).items():
+        if models:
+            worst, best = max(models, key=lambda m: m[1]), min(models, key=lambda m: m[1])
+            said.append(f"{unit}, from {worst[1]:.1f} ({worst[0]}) down to {best[1]:.1f} ({best[0]})")
+    return f"The scoreboard as a picture, a bar for each model: {'; '.join(said)}. The table has all numbers."
+
+
+def figure(records: dict[str, Record]) -> bytes:
+    """Return the scoreboard as SVG, the numbers it was drawn from noted in it."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    shown = {unit: models for unit, models in board(records).items() if models}
+    rows = [len(models) + 1 for models in shown.values()]
+    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "scoreboard", "font.size": 9}):
+        drawing, axes = plt.subplots(
+            *(len(shown), 1),
+            figsize=(5.2, 0.42 * sum(rows)),
+            height_ratios=rows,
+            layout="constrained",
+            squeeze=False,
+        )
+        for axis, (unit, models) in zip(axes[:, 0], shown.items(), strict=True):
+            longest = max(value for _, value, _ in models)
+            for place, (label, value, is_bound) in enumerate(models):
+                axis.barh(place, value, height=0.35, color="#8fc3e0" if is_bound else "#0072b2")
+                axis.text(0, place - 0.28, textwrap.shorten(label, 66, placeholder=" …"))
+                axis.text(value + 0.01 * longest, place, f"{'≤ ' * is_bound}{value:.1f}", va="center")
+            axis.set(
+                title=f"{unit}: shorter is better", xlim=(0, 1.12 * longest), ylim=(len(models) - 0.5, -0.8)
+            )
+            axis.title.set(fontweight="bold", ha="left", position=(0, 1))
+            axis.set_axis_off()
+        out = io.BytesIO()
+        # A white ground: dark text on it can be read in the dark theme too.
+        drawing.savefig(out, format="svg", metadata={"Date": None, "Description": numbers_behind(records)})
+        plt.close(drawing)
+    return b"\n".join(line.rstrip() for line in out.getvalue().splitlines()) + b"\n"
+
+
+def numbers_behind(records: dict[str, Record]) -> str:
+    """Return what identifies the numbers that the picture shows; its drawing may differ between machines."""
+    return f"numbers {hashlib.sha256(json.dumps(board(records)).encode()).hexdigest()[:16]}"
+
+
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     """Run the command; return its exit status: 0 done or up to date, 1 drift or a broken record."""
     parser = argparse.ArgumentParser(
@@ -288,10 +363,15 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         "--check", action="store_true", help=f"write nothing; fail if {PAGE} is not what the records give"
     )
     check = parser.parse_args(arguments).check
-    target = root / PAGE
+    target, drawing = root / PAGE, root / FIGURE
     try:
-        text = page(read_all(root))
-        if target.is_file() and target.read_text("utf-8") == text:
+        records = read_all(root)
+        text, drawn = page(records), any(board(records).values())
+        is_new = not (target.is_file() and target.read_text("utf-8") == text)
+        is_redrawn = drawn and not (
+            drawing.is_file() and numbers_behind(records) in drawing.read_text("utf-8")
+        )
+        if not is_new and not is_redrawn:
             print(f"{PAGE} is up to date")
             return 0
         if check:
@@ -300,6 +380,8 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
             )
             return 1
         replace_file(target, text.encode())
+        if is_redrawn:
+            replace_file(drawing, figure(records))
     except (RecordError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -36,6 +36,7 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 import claims_blur  # noqa: F401
 import claims_codes  # noqa: F401
 import claims_collapse  # noqa: F401
+import claims_families  # noqa: F401
 import claims_gan  # noqa: F401
 import claims_images  # noqa: F401
 import claims_judging  # noqa: F401

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 from packaging.version import InvalidVersion, Version
 
+UNSET_OWNER = "OWNER"  # until tools/set_slug.py has set the repository's name
 VERSION_LINE = re.compile(r'^__version__ = "([^"]+)"', re.M)
 
 
@@ -29,6 +30,15 @@ class Repository:
     def ref(self) -> str:
         """Return what links and installs point to: a release's own tag, which never moves, or the branch."""
         return f"v{self.version}" if self.released else self.branch
+
+    @property
+    def site(self) -> str | None:
+        """Return the address of the repository's pages on GitHub; None while the slug has no owner."""
+        owner, _, name = self.slug.partition("/")
+        if owner == UNSET_OWNER:
+            return None
+        own = f"{owner.lower()}.github.io"
+        return f"https://{own}/" if name.lower() == own else f"https://{own}/{name}/"
 
     def page(self, path: str) -> str:
         """Return the address of a file, named by its path in the repository."""

@@ -61,8 +61,9 @@ def evaluate(
     ones, by a classifier of what it learned, for sharpness, and as copies of what it learned from. A
     model of stacked digits is judged by how many of their thousand modes it reaches, and how evenly. A
     model with a likelihood (VAE) is also asked how likely it finds other images: -ELBO and the tighter bound
-    from k importance-weighted draws [Burda et al. 2016]; --ais adds a bound by annealing, for a GAN too
-    [Wu et al. 2017]. Of a model of music the bounds are per time step, and as many samples as there are
+    from k importance-weighted draws [Burda et al. 2016]. An autoregressive model or a flow knows -log p(x)
+    itself, in nats of binarized pixels or in bits of grey levels. --ais adds a bound by annealing, for a GAN
+    too [Wu et al. 2017]. Of a model of music the bounds are per time step, and as many samples as there are
     pieces are judged by their chords and voices. A model of text is asked for its nats per character, beside
     those of counting, and how many of its samples are known. The table says which numbers a model cannot
     have, and why. Choose between models by --split valid, and look at --split test once, at the end.

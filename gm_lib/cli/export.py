@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from gm_lib.cli import music
+from gm_lib.cli import beyond, music
 from gm_lib.cli.options import Place, run_argument, seed_option
 from gm_lib.cli.runs import load, need
 from gm_lib.cli.sets import pictures
@@ -46,6 +46,10 @@ def export(run: Path, out: Path, seed: int) -> None:
         raise click.UsageError(f"the model in {run} makes music step by step: python -m gm_lib sample {run}.")
     if config["model"] in MODELS:
         raise click.UsageError(f"the model in {run} makes texts, symbol by symbol: sample writes them.")
+    if config["model"] in beyond.MODELS:
+        raise click.UsageError(
+            f"the model in {run} is no network from one z to an image: sample draws from it."
+        )
     check_writable(out)
     if kind == ".png":
         grid = pictures(variations(model, seed=seed), config["data"])

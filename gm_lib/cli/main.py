@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from gm_lib import __version__
+from gm_lib.cli.beyond import train_beyond
 from gm_lib.cli.env import env
 from gm_lib.cli.evaluate import evaluate
 from gm_lib.cli.export import export
@@ -56,5 +57,6 @@ def main() -> None:
     """
 
 
+train.add_command(train_beyond)
 for command in (train, sample, evaluate, export, env):
     main.add_command(command)

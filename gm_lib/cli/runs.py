@@ -23,6 +23,11 @@ MODELS = {
     "music_vae": "gm_lib.vae:music_vae",
     "character_model": "gm_lib.vae:CharacterModel",
     "text_vae": "gm_lib.vae:TextVAE",
+    "autoregressive": "gm_lib.beyond:digit_autoregressive",
+    "flow": "gm_lib.beyond:digit_flow",
+    "diffusion": "gm_lib.beyond:digit_diffusion",
+    "flow_matching": "gm_lib.beyond:digit_flow_matching",
+    "vae_gan": "gm_lib.beyond:digit_vae_gan",
 }
 NUM_CLASSES = 10
 # Settings of digit_vae and digit_gan that older runs lack: they were trained with the defaults.
@@ -110,15 +115,15 @@ def _config(run: Path) -> dict[str, Any]:
     return config
 
 
-def draw(model: Any, n: int, label: int | None, seed: int) -> "torch.Tensor":
-    """Return ``n`` samples (n, *shape): with one label, or with all labels in turn."""
+def draw(model: Any, n: int, label: int | None, seed: int, **options: float) -> "torch.Tensor":
+    """Return ``n`` samples (n, *shape): with one label, or with all in turn. ``options``: of its sampling."""
     import torch
 
     device = next(model.parameters()).device
     y = torch.arange(n, device=device) % NUM_CLASSES  # an unconditional model does not look at it
     if label is not None:
         y = torch.full_like(y, label)
-    x = model.sample(n, y, generator=torch.Generator(device).manual_seed(seed))
+    x = model.sample(n, y, generator=torch.Generator(device).manual_seed(seed), **options)
     return within(x)
 
 

@@ -1,11 +1,12 @@
 """The command ``sample``."""
 
+import inspect
 from pathlib import Path
 
 import click
 
 from gm_lib.cli import music
-from gm_lib.cli.options import POSITIVE, Place, device_option, run_argument, seed_option
+from gm_lib.cli.options import POSITIVE, Finite, Place, device_option, run_argument, seed_option
 from gm_lib.cli.runs import NUM_CLASSES, draw, load
 from gm_lib.cli.sets import SPEECH, pictures, save_sounds
 from gm_lib.cli.text import MODELS, sample_text
@@ -16,6 +17,11 @@ from gm_lib.system.choose import choose
 @run_argument
 @click.option("--n", type=POSITIVE, help="How many.  [default: 64; of music 4]")
 @click.option("--label", type=click.IntRange(0, NUM_CLASSES - 1), help="The class, for a conditional model.")
+@click.option(
+    "--guidance",
+    type=Finite(min=0),
+    help="How far beyond its label a conditional model of diffusion or flow matching goes.  [default: 0]",
+)
 @seed_option
 @click.option(
     "--out",
@@ -25,19 +31,26 @@ from gm_lib.system.choose import choose
 )
 @device_option
 def sample(
-    run: Path, n: int | None, label: int | None, seed: int, out: Path | None, device: str | None
+    run: Path,
+    n: int | None,
+    label: int | None,
+    guidance: float | None,
+    seed: int,
+    out: Path | None,
+    device: str | None,
 ) -> None:
     """Draw from a trained model into a file: a picture, sounds (WAV), music (MIDI) or texts (TXT).
 
     RUN is the folder of the model. Shown is what a GAN's generator makes of noise, and of a VAE the means of
-    p(x | z), with z from the prior. A conditional model draws all classes in turn, unless --label names one.
-    Sounds stand one after another in their file; as a picture they are log-mel spectrograms. Of music, pieces
-    of 64 steps are drawn, notes and all.
+    p(x | z), with z from the prior; of other families, samples. A conditional model draws all classes in
+    turn, unless --label names one. Sounds stand one after another in their file; as a picture they are
+    log-mel spectrograms. Of music, pieces of 64 steps are drawn, notes and all.
 
     \b
     Examples:
       python -m gm_lib sample runs/gan
       python -m gm_lib sample runs/by-digit --label 7 --n 25 --out sevens.png
+      python -m gm_lib sample runs/diffusion --guidance 2
       python -m gm_lib sample runs/speech --label 7 --n 5 --out sevens.wav
       python -m gm_lib sample runs/music --n 2 --out two.mid
     """
@@ -49,6 +62,14 @@ def sample(
     model, config, _ = load(run, device)
     if label is not None and not getattr(model, "num_classes", 0):
         raise click.UsageError(f"the model in {run} takes no labels; train one with --conditional.")
+    if guidance is not None:
+        if "guidance" not in inspect.signature(model.sample).parameters:
+            raise click.UsageError(f"the model in {run} knows no --guidance: diffusion and flow matching do.")
+        if not model.num_classes:
+            raise click.UsageError(
+                f"--guidance goes towards labels, and the model in {run} takes none; train one with "
+                "--conditional."
+            )
     if config["model"] == music.MODEL:
         music.sample_music(model, n or music.PIECES, seed, out)
         return
@@ -63,6 +84,6 @@ def sample(
     if out.suffix.lower() == ".wav" and data not in SPEECH:
         raise click.UsageError(f"the model in {run} makes images: let --out end in .png.")
     check_writable(out)
-    x = draw(model, n, label, seed)
+    x = draw(model, n, label, seed, **({} if guidance is None else {"guidance": guidance}))
     saved = save_sounds(x, out) if out.suffix.lower() == ".wav" else save_images(pictures(x, data), out)
     click.echo(f"{n} samples in {saved}")

@@ -1,4 +1,4 @@
-"""The commands ``train vae``, ``train gan`` and ``train music``; ``train text`` is in ``gm_lib.cli.text``."""
+"""The commands ``train vae``, ``gan`` and ``music``; ``text`` and ``beyond`` have files of their own."""
 
 import contextlib
 import inspect
@@ -48,7 +48,7 @@ VALIDATION_IMAGES = 2_000  # enough for a curve; evaluate takes them all
 
 
 def training_options(
-    *, steps: str, batch_size: int, learning_rate: float, out: str, data: tuple[str, ...] = SETS
+    *, steps: str, batch_size: int, learning_rate: float | None, out: str, data: tuple[str, ...] = SETS
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a command the options that all trainings have, with the defaults of this one."""
     options = [
@@ -67,7 +67,7 @@ def training_options(
             "--learning-rate",
             type=Finite(min=0, min_open=True),
             default=learning_rate,
-            help="Adam's step size.",
+            help="Adam's step size." + ("" if learning_rate else "  [default: the family's own]"),
         ),
         seed_option,
         device_option,
@@ -209,7 +209,7 @@ def train_vae(
     from gm_lib import runtime
     from gm_lib.evaluation import negative_elbo
 
-    _one_process_speaks()
+    one_process_speaks()
     kind, options["architecture"] = ARCHITECTURES[architecture]
     options["hidden"] = _hidden(architecture, hidden)
     _refuse_what_no_argument_takes(kind, architecture)
@@ -223,7 +223,7 @@ def train_vae(
         return {"valid_negative_elbo": negative_elbo(model, x, sets.valid.y[:VALIDATION_IMAGES]).mean}
 
     steps = steps or runtime.budget(quick=4_000, full=20_000)
-    history = _train(
+    history = fit_run(
         kind,
         sets,
         seed,
@@ -236,7 +236,7 @@ def train_vae(
         averaging=average,
         **options,
     )
-    _say_what_came_out(options["out"], f"loss {history.final('loss'):.1f} nats per image", history)
+    say_what_came_out(options["out"], f"loss {history.final('loss'):.1f} nats per image", history)
 
 
 @train.command("gan")
@@ -324,19 +324,19 @@ def train_gan(*, data: str, seed: int, steps: int | None, **options: Any) -> Non
 
     stacks = data == STACKED
     _refuse_what_no_gan_can_be(stacks=stacks, data=data, **options)
-    _one_process_speaks()
+    one_process_speaks()
     steps = steps or runtime.budget(quick=1_200, full=20_000)
     sets = load_sets("mnist" if stacks else data, waveforms=options["architecture"] == WAVE)
     channels, *size = sets.train.x.shape[1:]
     shape = [3 * channels if stacks else channels, *size]
-    history = _train("gan", sets, seed, steps, stacks=stacks, shape=shape, **options)
+    history = fit_run("gan", sets, seed, steps, stacks=stacks, shape=shape, **options)
     if "d_real" in history.terms:
         real, fake = (history.final(name) for name in ("d_real", "d_fake"))
         said = f"D gives {real:.2f} to real and {fake:.2f} to generated examples"
     else:
         real, fake = (history.final(name) for name in ("score_real", "score_fake"))
         said = f"D scores real examples {real:.2f} and generated ones {fake:.2f}"
-    _say_what_came_out(options["out"], said, history)
+    say_what_came_out(options["out"], said, history)
 
 
 def _give_model_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -365,11 +365,11 @@ def train_music(**options: Any) -> None:
       python -m gm_lib train music --output independent --dropout 0.2 --out runs/keys
       python -m gm_lib train music --data synthesized --steps 300 --out runs/chords
     """
-    _one_process_speaks()
+    one_process_speaks()
     music.train_music(**options)
 
 
-def _train(
+def fit_run(
     kind: str,
     sets: "ImageData",
     seed: int,
@@ -377,7 +377,7 @@ def _train(
     *,
     final: bool,
     batch_size: int,
-    learning_rate: float,
+    learning_rate: float | None,
     conditional: bool,
     device: str | None,
     precision: str,
@@ -401,9 +401,11 @@ def _train(
         need("tensorboard")
     where = runtime.device(device)
     build = builder(kind)
-    model_options |= {"num_classes": NUM_CLASSES if conditional else 0, "lr": learning_rate}
+    model_options |= {"num_classes": NUM_CLASSES if conditional else 0}
+    model_options |= {} if learning_rate is None else {"lr": learning_rate}
     with runtime.forked_rng(seed):
-        model = build(**{name: model_options[name] for name in inspect.signature(build).parameters})
+        known = inspect.signature(build).parameters
+        model = build(**{name: value for name, value in model_options.items() if name in known})
     learned = learned_from(sets, final=final)
     drawing: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "device": where}
     batches = (
@@ -503,7 +505,7 @@ def _refuse_what_no_gan_can_be(**given: Any) -> None:
             raise click.UsageError(reason)
 
 
-def _one_process_speaks() -> None:
+def one_process_speaks() -> None:
     """Let only the first of the processes that torchrun started print; of errors, on stderr, each tells."""
     from gm_lib.system import parallel
 
@@ -511,7 +513,8 @@ def _one_process_speaks() -> None:
         click.get_current_context().with_resource(contextlib.redirect_stdout(None))
 
 
-def _say_what_came_out(out: Path, result: str, history: "History") -> None:
+def say_what_came_out(out: Path, result: str, history: "History") -> None:
+    """Print what a run's folder holds now, and the command that comes next."""
     click.echo(
         f"{out}: {result}, {history.images_per_second:,.0f} images/s; samples in {out / 'samples.png'}. "
         f"Next: python -m gm_lib evaluate {shlex.quote(str(out))}"

@@ -28,6 +28,8 @@ from gm_lib.evaluation.likelihood import (
     LikelihoodEstimate,
     active_units,
     bits_per_dim,
+    dequantized_bits_per_dim,
+    exact_log_likelihood,
     log_likelihood,
     negative_elbo,
 )
@@ -70,7 +72,9 @@ __all__ = [
     "bits_per_dim",
     "copy_test",
     "density_coverage",
+    "dequantized_bits_per_dim",
     "detectable_accuracy",
+    "exact_log_likelihood",
     "expected_histogram_kl",
     "factor_report",
     "frechet_distance",

@@ -20,7 +20,13 @@ from gm_lib.evaluation.coverage import CONFIDENT, stacked_mode_coverage
 from gm_lib.evaluation.digits import COVERED, Looks, look_at_digits, report_of, shape_read_by
 from gm_lib.evaluation.distances import density_coverage
 from gm_lib.evaluation.extrapolation import frechet_distance_at_infinity
-from gm_lib.evaluation.likelihood import LikelihoodEstimate, log_likelihood, negative_elbo
+from gm_lib.evaluation.likelihood import (
+    LikelihoodEstimate,
+    dequantized_bits_per_dim,
+    exact_log_likelihood,
+    log_likelihood,
+    negative_elbo,
+)
 from gm_lib.evaluation.models import Model, device_of
 from gm_lib.evaluation.noise import NoisyDecoder
 from gm_lib.evaluation.sharpness import gradient_energy
@@ -101,8 +107,11 @@ def judge(
     which it has not learned from, and looked for among those of ``training``, which it has. What else the
     model can do decides on more:
 
-    * ``elbo`` and ``log_weights``: bounds of -log p(x) for the first ``limit`` images, with ``k`` draws. If
-      the model's ``check`` refuses grey images they are binarized by one draw.
+    * ``elbo`` and ``log_weights``: bounds of -log p(x) for the first ``limit`` images, with ``k`` draws; of
+      a model that has ``elbo`` alone, that bound. If the model's ``check`` refuses grey images they are
+      binarized by one draw.
+    * ``log_prob`` and no ``elbo``: -log p(x) of these images, exact. If ``check`` takes grey images it is a
+      density, of dequantized levels, and is told in bits per dimension: another number for other data.
     * ``log_joint``, with ``ais`` > 0: the annealed bound for the first ``ais`` images; it is slow. A model
       without a density gets one by Gaussian noise of standard deviation ``sigma``, see :class:`NoisyDecoder`.
     * ``num_classes``: samples are drawn with all labels in turn, and with ``learn`` networks are trained on
@@ -138,17 +147,31 @@ def judge(
         against=against,
         progress=progress,
     )
-    implicit = "" if hasattr(model, "elbo") else "not for this model: a generator has no density"
+    bounded = hasattr(model, "elbo")
+    exact = hasattr(model, "log_prob") and not bounded
+    implicit = "" if exact or bounded else "not for this model: a generator has no density"
+    needless = "not for this model: it has no hidden variables" if exact else implicit
+    bounds = "not for this model: of its log p(x) there are only bounds" if bounded else implicit
+    unweighted = "" if hasattr(model, "log_weights") else "not for this model: it weighs no draws of z"
+    binary = "not for this model: it is of binarized pixels" if exact and it.binarized else ""
+    density = "not for this model: it has a density, of grey values" if exact and not binary else ""
     hint = "; annealing gives one under Gaussian noise of a stated sd" if implicit else ""
     single = "not for stacks: the judge reads single digits" if stacks else ""
     unknown = "" if training is not None else "not computed: what the model learned from is not given"
     unlabelled = "" if num_classes else "not for this model: it takes no labels"
     measures: list[Measure] = [
-        ("negative_elbo", implicit, it.elbo, ("-ELBO",)),
-        ("negative_log_likelihood_bound", implicit, it.bound, (f"-log p(x), bound from k = {k:,} draws",)),
+        ("negative_log_likelihood", bounds or density, it.exact, ("-log p(x), exact",)),
+        ("bits_per_dim", bounds or binary, it.bits, ("bits per dimension, dequantized",)),
+        ("negative_elbo", needless, it.elbo, ("-ELBO",)),
+        (
+            "negative_log_likelihood_bound",
+            needless or unweighted,
+            it.bound,
+            (f"-log p(x), bound from k = {k:,} draws",),
+        ),
         (
             "annealed",
-            "" if ais else f"not asked for (ais){hint}",
+            (needless if exact else "") or ("" if ais else f"not asked for (ais){hint}"),
             it.annealed,
             ("-log p(x), annealed bound",),
         ),
@@ -227,12 +250,32 @@ class _Subject:
         """Real images and labels as the model's p(x | z) takes them, and what they are."""
         x, y = self.real[: self.limit], None if self.labels is None else self.data.y[: self.limit]
         kind, knowing = "grey values in [0, 1]", "" if y is None else ", given their labels"
-        if hasattr(self.model, "elbo"):
-            try:
-                self.model.check((x, y))
-            except ValueError:
-                x, kind = binarize(x, torch.Generator().manual_seed(self.seed)), "dynamically binarized"
+        if self.binarized:
+            x, kind = binarize(x, torch.Generator().manual_seed(self.seed)), "dynamically binarized"
         return x, y, kind + knowing
+
+    @cached_property
+    def binarized(self) -> bool:
+        """Whether the model has a likelihood, and refuses grey images."""
+        if hasattr(self.model, "elbo") or hasattr(self.model, "log_prob"):
+            try:
+                labels = None if self.labels is None else self.data.y[: self.limit]
+                self.model.check((self.real[: self.limit], labels))
+            except ValueError:
+                return True
+        return False
+
+    def exact(self) -> Found:
+        x, y, kind = self.given
+        return _nats(exact_log_likelihood(self.model, x, y, seed=self.seed), kind, sign=-1)
+
+    def bits(self) -> Found:
+        x, y, _ = self.given
+        found = dequantized_bits_per_dim(self.model, x, y, seed=self.seed)
+        kind = f"256 grey levels, dequantized with seed {self.seed}" + ("" if y is None else ", given labels")
+        numbers: dict[str, Any] = {"mean": found.mean, "standard_error": found.standard_error}
+        numbers |= {"images": found.n, "unit": "bits per dimension", "kind": kind}
+        return numbers, [Cell(str(found), "", f"bits per dimension; {found.n:,} images, {kind}")]
 
     def elbo(self) -> Found:
         x, y, kind = self.given
@@ -247,12 +290,14 @@ class _Subject:
         x, y, kind = self.given
         model = self.model
         if not hasattr(model, "elbo"):
+            if not hasattr(model, "latent_dim"):
+                raise ValueError("annealing moves one z through a generator, and this model has no such z.")
             model, kind = (
                 NoisyDecoder(model, sigma=self.sigma),
                 f"{kind}, Gaussian noise of sd {self.sigma:g}",
             )
         elif not hasattr(model, "log_joint"):
-            raise ValueError("annealing follows gradients in z, and the codes of this model have none.")
+            raise ValueError("annealing follows gradients in z, and this model has no log_joint to follow.")
         found = annealed_log_likelihood(
             model,
             x[: self.ais],

@@ -1,7 +1,8 @@
-"""How likely does a model with hidden variables find the data? Bounds per example, in nats.
+"""How likely does a model find the data? Of one with hidden variables bounds, of others log p(x) itself.
 
-A model is known here by what it can do: ``elbo(x, y)`` to (n,), ``log_weights(x, y, k=…, generator=…)`` to
-(k, n), ``encode(x, y)`` to a distribution of shape (n, latent_dim). If it has ``check((x, y))``, data that it
+A model is known here by what it can do: ``log_prob(x, y)`` to (n,), ``elbo(x, y)`` to (n,),
+``log_weights(x, y, k=…, generator=…)`` to (k, n), ``encode(x, y)`` to a distribution of shape
+(n, latent_dim). If it has ``check((x, y))``, data that it
 could not have been trained on is refused. ``values_per_draw``, the numbers that its decoder puts out for one
 example and one z, decides how many are looked at at a time; without it they are as many as x has values.
 
@@ -18,6 +19,7 @@ import torch
 from torch import Generator, Tensor
 from tqdm.auto import tqdm
 
+from gm_lib.data import dequantize
 from gm_lib.distributions.estimates import Estimate, estimate
 from gm_lib.evaluation.models import Model, batches_for, data_for, device_of, evaluating, values_per_draw
 from gm_lib.networks import VALUES_AT_ONCE
@@ -28,8 +30,9 @@ from gm_lib.runtime import forked_rng
 class LikelihoodEstimate:
     """A bound for each example and its mean over the data, in nats. Prints as ``102.6 ± 0.3``.
 
-    ``bound``: (n,) float64. ``k``: draws of z or chains per example. ``standard_error`` is over the examples:
-    how far the mean would move with another sample of n; ``nan`` for a single example.
+    ``bound``: (n,) float64. ``k``: draws of z or chains per example, 1 where log p(x) is exact.
+    ``standard_error`` is over the examples: how far the mean would move with another sample of n; ``nan`` for
+    a single example.
     """
 
     bound: Tensor
@@ -98,6 +101,41 @@ def negative_elbo(
         return -torch.stack([model.elbo(x, y) for _ in range(k)]).cpu().double().mean(0)
 
     return _per_example(bound, model, x, y, k, batch_size, seed, progress, "-ELBO")
+
+
+def exact_log_likelihood(
+    model: Model, x: Tensor, y: Tensor | None = None, *, batch_size: int = 500, seed: int = 0
+) -> LikelihoodEstimate:
+    """Return log p(x) of each example by ``model.log_prob(x, y)``, in nats: the number itself, no bound.
+
+    Of pixels that are 0 or 1 it is the logarithm of a probability, of real values that of a density, whose
+    value depends on the values' unit: the two do not compare. Shapes and errors as :func:`log_likelihood`.
+    """
+
+    def log_p(x: Tensor, y: Tensor | None, generator: Generator) -> Tensor:
+        return model.log_prob(x, y).cpu().double()
+
+    return _per_example(log_p, model, x, y, 1, batch_size, seed, False, "log p(x)")
+
+
+def dequantized_bits_per_dim(
+    model: Model,
+    x: Tensor,
+    y: Tensor | None = None,
+    *,
+    levels: int = 256,
+    batch_size: int = 500,
+    seed: int = 0,
+) -> Estimate:
+    """Estimate the bits per dimension of levels x by the model's density of the dequantized levels.
+
+    ``x`` (n, *shape) holds 0, 1/(levels - 1), …, 1; each is moved within its bin by noise from ``seed``,
+    as :func:`gm_lib.data.dequantize` does. On average an upper bound of the bits of the levels themselves
+    (Theis et al. 2016, section 3.1). Errors as :func:`exact_log_likelihood`, and as ``dequantize`` raises.
+    """
+    noisy = dequantize(x.cpu(), levels, Generator().manual_seed(seed))
+    log_p = exact_log_likelihood(model, noisy, y, batch_size=batch_size, seed=seed).bound
+    return estimate(bits_per_dim(log_p, x[0].numel(), bin_width=1 / levels))
 
 
 def bits_per_dim(log_p: Tensor, dims: int, *, bin_width: float = 1.0) -> Tensor:

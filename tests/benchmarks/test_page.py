@@ -1,6 +1,7 @@
 """The page of the benchmarks is made from their record."""
 
 import json
+import re
 
 import pytest
 
@@ -94,3 +95,48 @@ def test_a_part_that_there_is_not_is_named_with_those_that_there_are(capsys):
 def test_a_record_that_is_not_there_is_an_error_that_says_what_to_do(tmp_path, capsys):
     assert main([], tmp_path) == 1
     assert "Run make bench" in capsys.readouterr().err
+
+
+# What came out, in sentences
+
+
+def said(course):
+    """Return the sentences that the page and its sections begin with."""
+    assert main([], course) == 0
+    page = (course / PAGE).read_text("utf-8").replace("\N{NO-BREAK SPACE}", " ").replace("\n", " ")
+    return re.findall(r"(?:# Benchmarks|## [^*]*?)  \*\*(.+?)\*\*", page)
+
+
+def test_the_page_and_each_section_begin_with_what_came_out(course):
+    for name, times in (("script", 2.5), ("lightning", 3), ("pythae", 2.25)):
+        change(course, "vae_time", name, "seconds", lambda each, times=times: times * each["ours"]["seconds"])
+        change(
+            course, "vae_speed", name, "seconds_per_step", lambda each: 2 * each["ours"]["seconds_per_step"]
+        )
+    first, asked, vae, gan, more = said(course)
+    assert first.startswith(
+        "The course's library has a good VAE after 15 seconds, where others take 2.2 to 3.0 times as long"
+    )
+    assert asked == "All gates were kept; of 5 aims 3 were reached."
+    assert vae.startswith(
+        "A step takes 3.4 milliseconds, one of the others 2.0 times as long; and they need more"
+    )
+    assert gan.startswith("A step takes 13.0 milliseconds")
+    assert more.startswith("Batches of 1,024 instead of 16 bring 5.1 times as many images a second; 32 times")
+
+
+def test_who_was_given_up_takes_at_least_as_long_as_that(course):
+    assert "a good GAN after 62, where they take at least 3.1" in said(course)[0]
+    for name in ("script", "torchgan"):
+        change(course, "gan_time", name, "reached", lambda each: True)
+    assert "a good GAN after 62, where they take 3.1" in said(course)[0]
+
+
+def test_others_that_need_fewer_steps_are_not_said_to_need_more(course):
+    change(course, "vae_time", "script", "steps", lambda each: each["ours"]["steps"])
+    assert "more steps" not in said(course)[2]
+
+
+def test_a_missed_gate_is_said_first(course):
+    change(course, "vae_time", "pythae", "seconds", lambda each: each["ours"]["seconds"])
+    assert said(course)[1].startswith("Of 10 gates 1 was missed; of 5 aims")

@@ -56,7 +56,7 @@ def test_it_can_be_any_distribution_of_two_pixels():
         adam.zero_grad()
         (-shares @ model.log_prob(x)).backward()
         adam.step()
-    torch.testing.assert_close(model.log_prob(x).exp().detach(), shares, atol=1e-3, rtol=0)
+    torch.testing.assert_close(model.log_prob(x).exp().detach(), shares, atol=1e-2, rtol=0)
 
 
 @pytest.mark.parametrize("layers", [0, 1, 3])

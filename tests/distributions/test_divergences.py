@@ -16,11 +16,6 @@ GRID = torch.linspace(-12, 12, 4801, dtype=torch.float64)
 CELL = 0.005
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 @pytest.fixture
 def tables():
     """Two tables of seven rows each, (7, 5), as logarithms."""

@@ -32,11 +32,6 @@ def square(z):
     return z**2
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def assert_variance(values, expected, standard_errors=4):
     """The sample variance lies within its own standard errors of the closed form."""
     squares = (values - values.mean(0)) ** 2

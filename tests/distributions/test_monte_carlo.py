@@ -19,11 +19,6 @@ from gm_lib.distributions.monte_carlo import (
 )
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def test_log_mean_exp_agrees_with_scipy():
     log_w = 30 * torch.randn(50, 3, 2, dtype=torch.float64)
     oracle = logsumexp(log_w.numpy(), axis=0, b=1 / 50)

@@ -7,13 +7,6 @@ from torch.distributions import Independent, MultivariateNormal, Normal
 
 from gm_lib.distributions.mixtures import GaussianMixture, responsibilities
 from gm_lib.distributions.scores import score_of_x, tweedie
-from gm_lib.runtime import forked_rng
-
-
-@pytest.fixture(autouse=True)
-def _seeded():
-    with forked_rng(seed=0):
-        yield
 
 
 def a_gaussian() -> MultivariateNormal:

@@ -9,17 +9,9 @@ from torch.distributions import MultivariateNormal, Normal
 
 from gm_lib.distributions.estimates import assert_unbiased, estimate
 from gm_lib.evaluation import annealed_log_likelihood
-from gm_lib.runtime import forked_rng
 from gm_lib.vae import VAE, Decoder, Gaussian, GaussianEncoder, digit_vae
 
 FAST = {"leapfrog": 4}
-
-
-@pytest.fixture(autouse=True)
-def _the_same_draws_whatever_ran_before():
-    """Bounds of a few examples have limits that chance may cross."""
-    with forked_rng(0):
-        yield
 
 
 def made_by(exact, n):

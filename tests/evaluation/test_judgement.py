@@ -16,6 +16,8 @@ from gm_lib.evaluation import (
     annealed_log_likelihood,
     copy_test,
     density_coverage,
+    dequantized_bits_per_dim,
+    exact_log_likelihood,
     frechet_distance_at_infinity,
     gradient_energy,
     judge,
@@ -89,7 +91,10 @@ def test_a_vae_is_measured_by_the_functions_of_this_package(data):
     labels = torch.arange(1_000) % 10
     pairs = (valid.x, valid.y), (data.train.x, data.train.y)
     assert numbers["train_on_samples"] == train_on_samples(made, labels, *pairs, seed=3).as_dict()
-    assert missing(found) == {"frechet_at_infinity"}  # of 300 real images
+    lacks = {"frechet_at_infinity", "negative_log_likelihood", "bits_per_dim"}  # 300 real images; hidden z
+    assert missing(found) == lacks
+    assert "of its log p(x) there are only bounds" in line(found, "-log p(x), exact")
+    assert "of its log p(x) there are only bounds" in line(found, "bits per dimension, dequantized")
     assert "not computed: to extrapolate the Fréchet distance of 64 features takes at least 1280" in str(
         found
     )
@@ -101,7 +106,8 @@ def test_a_vae_is_measured_by_the_functions_of_this_package(data):
 def test_of_a_gan_the_table_says_why_it_has_no_likelihood_and_annealing_gives_it_one(data):
     model = digit_gan(width=4, latent_dim=3)
     found = judge(model, data.valid, samples=70, ais=2, sigma=0.3, seed=3)
-    assert NO_DENSITY in line(found, "-ELBO")
+    for title in ("-log p(x), exact", "bits per dimension, dequantized", "-ELBO"):
+        assert NO_DENSITY in line(found, title)
     assert NO_DENSITY in line(found, "-log p(x), bound from k = 100 draws")
     assert str(found).splitlines()[0].split() == ["samples", "real", "images"]
     noisy = NoisyDecoder(model, sigma=0.3)
@@ -190,6 +196,78 @@ def test_spoken_digits_are_judged_by_who_reads_their_pictures():
     found = judge(Fixed(speech.test.x), speech.valid, classifier=SpeechClassifier(), samples=100, seed=3)
     assert found.measures["digits"]["n_samples"] == 100
     assert "stacks" not in found.measures
+
+
+class Pixels(nn.Module):
+    """Independent pixels with an exact likelihood: ``log_prob``; or with ``elbo`` that has no draws to weigh.
+
+    Of binarized pixels tosses, of grey values a density on [0, 1).
+    """
+
+    num_classes = 0
+
+    def __init__(self, binary):
+        super().__init__()
+        self.binary = binary
+        tossed, grey = torch.distributions.Bernoulli(0.2), torch.distributions.Beta(0.5, 2.0)
+        self.of_pixel = tossed if binary else grey
+
+    def log_prob(self, x, y=None):
+        return self.of_pixel.log_prob(x if self.binary else x.clamp(1e-3, 1 - 1e-3)).flatten(1).sum(1)
+
+    def check(self, batch):
+        if self.binary and not bool(((batch[0] == 0) | (batch[0] == 1)).all()):
+            raise ValueError("pixels are 0 or 1.")
+
+    def sample(self, n, y=None, *, generator=None):
+        return torch.rand(n, 1, 28, 28, generator=generator)
+
+
+class Bounded(Pixels):
+    """The same with a bound that no draws make tighter, as a diffusion model has."""
+
+    def elbo(self, x, y=None):
+        return self.log_prob(x) - 3
+
+
+def test_a_model_with_log_prob_gets_its_exact_nats_of_binarized_pixels_and_no_bits(data):
+    model = Pixels(binary=True)
+    found = judge(model, data.valid, samples=70, limit=30, ais=2, seed=3)
+    x = binarize(data.valid.x[:30], torch.Generator().manual_seed(3))
+    expected = exact_log_likelihood(model, x)
+    numbers = found.measures["negative_log_likelihood"]
+    assert numbers["mean"] == pytest.approx(-expected.mean)
+    assert numbers["standard_error"] == pytest.approx(expected.standard_error)
+    assert (numbers["unit"], numbers["kind"]) == ("nats per image", "dynamically binarized")
+    assert f"{-expected.mean:.0f} ± " in line(found, "-log p(x), exact")
+    assert "it is of binarized pixels" in line(found, "bits per dimension, dequantized")
+    for title in ("-ELBO", "-log p(x), bound from k = 100 draws", "-log p(x), annealed bound"):
+        assert "not for this model: it has no hidden variables" in line(found, title)
+
+
+def test_a_density_of_grey_values_gets_bits_of_dequantized_levels_and_no_nats(data):
+    model, levels = Pixels(binary=False), (data.valid.x * 255).round() / 255
+    split = Split(levels, data.valid.y)
+    found = judge(model, split, samples=70, limit=30, seed=3)
+    expected = dequantized_bits_per_dim(model, levels[:30], seed=3)
+    numbers = found.measures["bits_per_dim"]
+    assert numbers["mean"] == pytest.approx(expected.mean)
+    assert (numbers["unit"], numbers["images"]) == ("bits per dimension", 30)
+    assert numbers["kind"] == "256 grey levels, dequantized with seed 3"
+    assert "it has a density, of grey values" in line(found, "-log p(x), exact")
+    assert "negative_log_likelihood" in missing(found)
+
+
+def test_a_model_whose_elbo_has_no_draws_to_weigh_gets_the_bound_alone(data):
+    model = Bounded(binary=True)
+    found = judge(model, data.valid, samples=70, limit=30, ais=2, seed=3)
+    x = binarize(data.valid.x[:30], torch.Generator().manual_seed(3))
+    assert found.measures["negative_elbo"]["mean"] == pytest.approx(negative_elbo(model, x).mean)
+    assert "it weighs no draws of z" in line(found, "-log p(x), bound from k = 100 draws")
+    assert "this model has no log_joint to follow" in line(found, "-log p(x), annealed bound")
+    assert "there are only bounds" in line(found, "-log p(x), exact")
+    anneal = judge(Fixed(data.test.x), data.valid, samples=70, ais=2, seed=3)
+    assert "this model has no such z" in line(anneal, "-log p(x), annealed bound")
 
 
 class Fixed(nn.Module):

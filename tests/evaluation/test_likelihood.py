@@ -2,12 +2,16 @@ import math
 
 import pytest
 import torch
+from scipy.stats import bernoulli, norm
 
+from gm_lib.data import dequantize
 from gm_lib.distributions.estimates import estimate
 from gm_lib.evaluation import (
     active_units,
     annealed_log_likelihood,
     bits_per_dim,
+    dequantized_bits_per_dim,
+    exact_log_likelihood,
     log_likelihood,
     negative_elbo,
     split_rate,
@@ -233,3 +237,57 @@ def test_values_that_are_not_finite_are_refused_for_a_model_without_a_check(valu
     x[3] = value
     with pytest.raises(ValueError, match="x holds NaN or infinite values"):
         log_likelihood(Table(table()), x, k=23)
+
+
+class Density(torch.nn.Module):
+    """A model of a known density (or probability), the same for each value of x."""
+
+    def __init__(self, log_p):
+        super().__init__()
+        self.log_p = log_p
+
+    def log_prob(self, x, y=None):
+        assert not torch.is_grad_enabled()
+        return self.log_p(x).flatten(1).sum(1)
+
+    def check(self, batch):
+        if not bool((batch[0] < 1).all()):
+            raise ValueError("the density ends at 1.")
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 50])
+def test_exact_log_likelihood_of_independent_pixels_is_that_of_scipy(batch_size):
+    x = (torch.rand(7, 1, 4, 4, generator=torch.Generator().manual_seed(0)) < 0.3).float()
+    model = Density(lambda x: torch.distributions.Bernoulli(0.3).log_prob(x))
+    model.check = lambda batch: None
+    found = exact_log_likelihood(model, x, batch_size=batch_size)
+    expected = bernoulli(0.3).logpmf(x.numpy()).reshape(7, -1).sum(1)
+    torch.testing.assert_close(found.bound, torch.tensor(expected), rtol=1e-6, atol=1e-6)
+    assert found.mean == pytest.approx(expected.mean())
+    assert found.standard_error == pytest.approx(expected.std(ddof=1) / math.sqrt(7), rel=1e-6)
+
+
+def test_a_uniform_density_needs_all_eight_bits_of_256_levels_and_four_of_16():
+    for levels, bits in ((256, 8.0), (16, 4.0)):
+        x = torch.randint(levels, (5, 1, 3, 3)) / (levels - 1)
+        found = dequantized_bits_per_dim(Density(torch.zeros_like), x, levels=levels)
+        assert found.mean == pytest.approx(bits, abs=1e-12)
+        assert found.standard_error == pytest.approx(0, abs=1e-12)
+
+
+def test_the_bits_of_a_gaussian_are_those_of_its_density_at_the_levels_moved_by_the_seed():
+    x = torch.randint(256, (6, 1, 3, 3), generator=torch.Generator().manual_seed(1)) / 255
+    model = Density(lambda x: torch.distributions.Normal(0.5, 0.2).log_prob(x))
+    found = dequantized_bits_per_dim(model, x, seed=4)
+    moved = dequantize(x, generator=torch.Generator().manual_seed(4)).double().numpy()
+    bits = -norm(0.5, 0.2).logpdf(moved).reshape(6, -1).mean(1) / math.log(2) + 8
+    assert found.mean == pytest.approx(bits.mean(), rel=1e-6)
+    assert found.standard_error == pytest.approx(bits.std(ddof=1) / math.sqrt(6), rel=1e-4)
+    assert found.mean != dequantized_bits_per_dim(model, x, seed=5).mean
+    with pytest.raises(ValueError, match="expects the 256 levels"):
+        dequantized_bits_per_dim(model, x / 3)
+
+
+def test_of_data_that_the_model_refuses_there_is_no_log_likelihood():
+    with pytest.raises(ValueError, match="the density ends at 1"):
+        exact_log_likelihood(Density(torch.zeros_like), torch.ones(2, 1, 3, 3))

@@ -293,12 +293,13 @@ def test_no_samples_are_an_empty_batch_and_calling_the_model_generates():
 def test_a_conditional_gan_learns_which_label_goes_where():
     centre = torch.tensor([[-2.0, 0.0], [2.0, 1.0]])
     y = torch.arange(2000) % 2
-    model = plane_gan(num_classes=2, lr=2e-3)
+    model = plane_gan(num_classes=2, lr=2e-3, penalty=r1)  # a plain one takes its time
     batches = Batches(centre[y] + 0.2 * torch.randn(2000, 2), y, batch_size=64, device="cpu")
-    fit(model, batches, steps=400, device="cpu", progress=False)
+    fit(model, batches, steps=800, device="cpu", progress=False)
     for label in (0, 1):
         x = model.sample(500, torch.full((500,), label))
-        assert (x.mean(0) - centre[label]).norm() < 0.7
+        # Deaf to its label it is at least half the way between the two, 2.06, from one of them.
+        assert (x.mean(0) - centre[label]).norm() < 1
 
 
 def test_labels_that_are_missing_wrong_or_too_few_are_refused():

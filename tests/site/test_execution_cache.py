@@ -285,3 +285,6 @@ def test_the_status_page_tells_what_the_runs_recorded(built: ToyBook) -> None:
         assert data == "a toy set"
         assert date.endswith("UTC")
     assert "Versions: python 3." in page.get_text()
+    assert [item.get_text() for item in page.select("article li")] == ["a toy set, of nothing"], (
+        "said once for both"
+    )

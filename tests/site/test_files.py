@@ -10,12 +10,19 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from bs4 import BeautifulSoup, Tag
 from built_book import HTML, ROOT, chapters, pages
+from visitor import Visitor
+
+from weigh import weigh
 
 pytestmark = pytest.mark.site
 
 # What a browser loads by itself. An ordinary <a href> may lead anywhere.
 LOADING = ("src", "srcset", "poster", "data", "action")
 CSS_URL = re.compile(r"""url\(\s*['"]?([^'")]+)|@import\s+['"]([^'"]+)""")
+# Bytes that a chapter may weigh. A slow line, 1.6 Mbit/s, brings the megabyte that is sent in five seconds.
+# Uncompressed is what a phone must parse and run; half of it is MathJax. Figures come one by one, as
+# they are reached: all of a chapter's take eight seconds there, spread over an hour or two.
+RAW, GZIPPED, PICTURES = 2_600_000, 1_000_000, 1_500_000
 FILE_NAME = re.compile(r"[\w./-]+\.(png|jpe?g|svg|gif|webp)", re.IGNORECASE)
 
 
@@ -84,7 +91,7 @@ def test_every_link_of_a_page_arrives(page: Path) -> None:
 
 @pytest.mark.parametrize("page", pages(), ids=str)
 def test_every_figure_has_a_text_that_says_what_it_shows(page: Path) -> None:
-    for image in soup(HTML / page).select("article img"):
+    for image in soup(HTML / page).select("article img:not(.card-picture)"):  # those decorate a title
         text = str(image.get("alt", "")).strip()
         assert len(text.split()) >= 3, f"{image.get('src')} is described by {text!r} only"
         assert not FILE_NAME.fullmatch(text)
@@ -141,3 +148,35 @@ def test_a_page_says_on_top_when_it_was_built_on_other_data_than_the_real_ones()
         if soup(HTML / chapter).select("section > h1 + .built-on-digits")
     }
     assert boxed == without
+
+
+@pytest.mark.parametrize("chapter", chapters(), ids=str)
+def test_a_chapter_is_not_heavier_than_a_slow_line_can_bear(chapter: Path, visitor: Visitor) -> None:
+    weight = weigh(visitor.page, HTML / chapter)
+    assert weight.raw() <= RAW, {path.name: path.stat().st_size for path in weight.files}
+    assert weight.gzipped() <= GZIPPED
+    assert weight.raw("image") <= PICTURES
+
+
+@pytest.mark.parametrize("page", pages(), ids=str)
+def test_pictures_in_the_text_wait_until_they_are_reached_and_keep_their_room(page: Path) -> None:
+    for image in soup(HTML / page).select("article img"):
+        sized = {"width", "height"} <= set(image.attrs) or "height:" in str(image.get("style"))
+        assert sized, f"{image['src']}"[:100]
+        if not image.find_parent("figure", class_="plane"):  # it stands at the top of the first page
+            assert image["loading"] == "lazy", f"{image['src']}"[:100]
+
+
+@pytest.mark.parametrize("page", pages(), ids=str)
+def test_a_page_without_a_formula_loads_no_mathjax(page: Path) -> None:
+    loads = "mathjax/tex-chtml.js" in (HTML / page).read_text("utf-8")
+    assert loads == (bool(soup(HTML / page).select("article .math")) or page.name == "search.html")
+
+
+@pytest.mark.parametrize("page", pages(), ids=str)
+def test_a_page_says_what_it_is_about(page: Path) -> None:
+    tags = soup(HTML / page).select("meta[content]")
+    told = {str(tag.get("name") or tag.get("property")): str(tag["content"]) for tag in tags}
+    assert len(told["description"]) > 20
+    assert told["og:title"]
+    assert told["og:description"] == told["description"]

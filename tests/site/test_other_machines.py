@@ -6,7 +6,7 @@ import pytest
 from bs4 import BeautifulSoup
 from toy_book import ToyBook
 
-ANNOUNCEMENT = '"gm_lib.data: a toy set"'
+ANNOUNCEMENT = '"gm_lib.data: a toy set, of nothing"'
 OTHER_DATA = (
     '"gm_lib.data: mnist is not on this machine and could not be downloaded (a.host: not reachable). '
     'In its place digits, from scikit-learn: 3 images."'

@@ -72,7 +72,7 @@ def profile():
 def device():
     return "cpu"
 """,
-    "data/__init__.py": 'def images(name="mnist"):\n    print("gm_lib.data: a toy set")\n',
+    "data/__init__.py": 'def images(name="mnist"):\n    print("gm_lib.data: a toy set, of nothing")\n',
     "data/sources.py": """\
 import os
 from pathlib import Path

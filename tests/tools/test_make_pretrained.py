@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 import make_pretrained
 from gm_lib.beyond import digit_autoregressive
 from gm_lib.classifier import DigitClassifier
-from gm_lib.data import binarize, images
+from gm_lib.data import ImageData, Split, binarize, images
 from gm_lib.runtime import forked_rng
 
 
@@ -123,6 +123,28 @@ def test_the_models_of_shapes_are_made_in_stages_that_go_on_from_their_checkpoin
         }
 
 
+def test_a_vae_gan_and_its_pair_begin_with_the_same_weights_and_are_both_kept(tmp_path, monkeypatch, mnist):
+    monkeypatch.setattr(make_pretrained, "VAE_GAN_STEPS", 1)
+    monkeypatch.setattr(make_pretrained, "VAE_GAN_CONFIG", make_pretrained.VAE_GAN_CONFIG | {"lr": 1e-9})
+    monkeypatch.setattr(make_pretrained, "SCORED", 100)
+    monkeypatch.setattr(make_pretrained, "images", lambda name, fallback: mnist)
+    threads = torch.get_num_threads()
+    try:
+        assert make_pretrained.main(["digit_vae_gan", "--out", str(tmp_path)]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    kept = load_file(tmp_path / "digit_vae_gan.safetensors")
+    judged = {name.partition(".")[2]: value for name, value in kept.items() if name.startswith("vae_gan.")}
+    plain = {name.partition(".")[2]: value for name, value in kept.items() if name.startswith("vae.")}
+    assert judged.keys() == plain.keys()
+    assert len(judged) + len(plain) == len(kept)
+    for name in judged:
+        torch.testing.assert_close(judged[name], plain[name], rtol=0, atol=1e-3)
+    card = json.loads((tmp_path / "digit_vae_gan.json").read_text("utf-8"))
+    for name in ("vae_gan", "vae"):
+        assert {"negative_elbo", "gradient_energy", "samples"} <= card[name].keys()
+
+
 def test_the_autoregressive_model_is_kept_with_its_exact_score(mnist, tmp_path, monkeypatch):
     monkeypatch.setattr(make_pretrained, "AUTOREGRESSIVE_STEPS", 2)
     monkeypatch.setattr(make_pretrained, "SCORED", 20)
@@ -142,6 +164,52 @@ def test_the_autoregressive_model_is_kept_with_its_exact_score(mnist, tmp_path, 
     assert card["negative_log_likelihood"]["nats"] == pytest.approx(nats)
 
 
+def test_the_diffusion_model_is_kept_in_half_precision_with_its_bounds(mnist, tmp_path, monkeypatch):
+    for name, value in {
+        "DIFFUSION_STEPS": 2,
+        "DIFFUSION_CONFIG": {"width": 8, "num_classes": 10},
+        "DIFFUSION_SAMPLES": 100,
+        "DIFFUSION_DRAWS": 1,
+        "DIFFUSION_SCORED": 20,
+    }.items():
+        monkeypatch.setattr(make_pretrained, name, value)
+    monkeypatch.setattr(make_pretrained, "images", lambda name, fallback: mnist)
+    threads = torch.get_num_threads()
+    try:
+        assert make_pretrained.main(["digit_diffusion", "--out", str(tmp_path)]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    card = json.loads((tmp_path / "digit_diffusion.json").read_text("utf-8"))
+    assert card["config"]["width"] == 8
+    assert all(card["negative_elbo"][which]["nats"] > 80 for which in ("without_label", "given_label"))
+    kept = load_file(tmp_path / "digit_diffusion.safetensors")
+    assert {value.dtype for value in kept.values()} == {torch.float16}
+
+
+def test_a_flow_goes_on_from_its_checkpoint_and_is_kept_in_half_precision(mnist, tmp_path, monkeypatch):
+    few = ImageData("mnist", "a test", *(Split(mnist.test.x[:40], mnist.test.y[:40]) for _ in range(3)))
+    monkeypatch.setattr(make_pretrained, "images", lambda name, fallback: few)
+    monkeypatch.setattr(make_pretrained, "FLOW_CONFIG", {"couplings": [2, 2], "width": 4})
+    monkeypatch.setattr(make_pretrained, "FLOW_STEPS", 3)
+    threads, made = torch.get_num_threads(), []
+    for out in ("first", "again"):
+        arguments = ["digit_flow", "--out", str(tmp_path / out), "--run", str(tmp_path / "run")]
+        try:
+            assert make_pretrained.main(arguments) == 0
+        finally:
+            torch.set_num_threads(threads)
+        made.append((tmp_path / out / "digit_flow.safetensors").read_bytes())
+    assert made[0] == made[1]
+    kept = load_file(tmp_path / "first" / "digit_flow.safetensors")
+    assert {value.dtype for value in kept.values()} == {torch.float16}
+    # What the card says is of the weights as they were kept, of all images given.
+    model = make_pretrained.untrained_flow(couplings=[2, 2], width=4)
+    model.load_state_dict(kept)
+    said = json.loads((tmp_path / "first" / "digit_flow.json").read_text("utf-8"))["bits_per_dim"]
+    assert said["test"] == pytest.approx(make_pretrained.flow_bits(model, few.test.x, seed=0))
+    assert said["test"]["images"] == 40
+
+
 def test_a_training_that_is_stopped_writes_nothing_and_says_so(tmp_path, monkeypatch, capsys):
     def stopped(seed, run):
         raise KeyboardInterrupt
@@ -150,3 +218,21 @@ def test_a_training_that_is_stopped_writes_nothing_and_says_so(tmp_path, monkeyp
     assert make_pretrained.main(["digit_gan", "--out", str(tmp_path / "weights")]) == 130
     assert "no weights were written" in capsys.readouterr().err
     assert not (tmp_path / "weights").exists()
+
+
+def test_flow_matching_is_judged_by_its_numbers_of_steps_as_it_is_kept(mnist, tmp_path, monkeypatch):
+    monkeypatch.setattr(make_pretrained, "images", lambda name, fallback: mnist)
+    monkeypatch.setattr(make_pretrained, "FLOW_MATCHING_STEPS", 2)
+    monkeypatch.setattr(make_pretrained, "FLOW_MATCHING_LOOKS", (1, 3))
+    monkeypatch.setattr(make_pretrained, "FLOW_MATCHING_SAMPLES", 150)
+    threads = torch.get_num_threads()
+    try:
+        assert make_pretrained.main(["digit_flow_matching", "--out", str(tmp_path)]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    card = json.loads((tmp_path / "digit_flow_matching.json").read_text("utf-8"))
+    assert [look["euler_steps"] for look in card["samples"]] == [1, 3]
+    assert all(look["frechet"] > 0 for look in card["samples"])
+    assert card["config"]["num_classes"] == 10
+    kept = load_file(tmp_path / "digit_flow_matching.safetensors")
+    assert {value.dtype for value in kept.values()} == {torch.float16}

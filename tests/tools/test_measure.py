@@ -66,7 +66,7 @@ def test_the_record_holds_each_seeds_values_and_how_they_were_measured(toy, cour
     assert record.command == "python tools/measure.py toy --seeds 2 0 4"
     assert record.versions["torch"] == metadata.version("torch")
     assert "CPU cores" in record.hardware
-    assert "## toy" in (course / "book" / "results.md").read_text("utf-8")
+    assert '<a id="toy"></a>' in (course / "book" / "results.md").read_text("utf-8")
     assert [path.name for path in (course / "results").iterdir()] == ["toy.json"]
 
 

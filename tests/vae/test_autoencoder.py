@@ -10,16 +10,9 @@ from sklearn.decomposition import PCA
 from torch import nn
 
 from gm_lib.data import Batches
-from gm_lib.runtime import forked_rng
 from gm_lib.system import parallel
 from gm_lib.training import fit
 from gm_lib.vae import Autoencoder, digit_autoencoder
-
-
-@pytest.fixture(autouse=True)
-def _seeded():
-    with forked_rng(seed=0):
-        yield
 
 
 def linear(dims: int = 5, codes: int = 2, **settings) -> Autoencoder:

@@ -7,14 +7,8 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from gm_lib.distributions.ppca import ProbabilisticPCA
 from gm_lib.networks import VALUES_AT_ONCE
-from gm_lib.runtime import forked_rng, rng_state
+from gm_lib.runtime import rng_state
 from gm_lib.vae import VAE, Bernoulli, Decoder, GaussianEncoder, digit_vae, refine
-
-
-@pytest.fixture(autouse=True)
-def _seeded():
-    with forked_rng(seed=0):
-        yield
 
 
 def disturbed() -> LinearGaussian:

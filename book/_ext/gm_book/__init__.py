@@ -2,11 +2,16 @@
 
 * ``cells``: an exercise shows its stub, then hints, check and solution; what is folded; no widgets
 * ``page``: the buttons in a chapter's header, the footer, the coming chapters in the sidebar
+* ``anchors``: anchors of headings that stay when their words change
 * ``assets``: MathJax and the student notebooks, so that nothing is loaded from another host
 * ``fallback``: a box on pages that were built without MNIST
 * ``outputs``: each chapter shows what ``tools/execute.py`` kept of its execution; nothing is executed here
+* ``icons``, ``load``: what a page makes a browser load, and when; icons without a script for them
+* ``first_page``: the plane of codes, the cards of the chapters, date and citation
+* ``about``: description, and what is shown of a link to the page
 * ``search``: a search for sections, exercises and terms that works from a disk too
 * ``status``: the table of what was executed, when, and on which data
+* ``terms``: the first mention of a glossary term in a chapter shows its meaning, and the glossary links back
 """
 
 import sys
@@ -20,7 +25,20 @@ from sphinx.config import Config
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tools"))
 
 import execution_cache
-from gm_book import assets, cells, fallback, page, search, status
+from gm_book import (
+    about,
+    anchors,
+    assets,
+    cells,
+    fallback,
+    first_page,
+    icons,
+    load,
+    page,
+    search,
+    status,
+    terms,
+)
 from gm_book.outputs import Outputs
 
 
@@ -32,6 +50,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", add_templates)
     app.connect("builder-inited", assets.copy_mathjax)
     app.connect("builder-inited", search.replace_sphinx_search)
+    app.add_transform(anchors.NamedAnchors)
     app.connect("doctree-read", cells.show_exercises)
     app.connect("doctree-read", cells.fold_cells)
     app.connect("doctree-read", cells.remove_widgets)
@@ -39,18 +58,31 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", cells.keep_punctuation)
     app.connect("doctree-read", page.note_coming)
     app.connect("doctree-read", fallback.announce)
+    app.connect("doctree-read", first_page.note_arc)
     app.connect("env-updated", status.outdated)
+    app.connect("env-updated", terms.read)
     app.add_node(cells.Fold, html=(cells.visit_fold, cells.depart_fold))
     app.add_node(nodes.citation, override=True, html=(page.visit_citation, page.depart_citation))
     app.add_directive("chapter-status", status.ChapterStatus)
+    app.add_directive("latent-plane", first_page.LatentPlane)
+    app.add_directive("byline", first_page.Byline)
+    app.add_directive("cite-this", first_page.CiteThis)
     app.add_node(status.StatusTable)
     app.add_post_transform(status.FillStatusTable)
+    app.add_node(terms.Mention, html=(terms.visit_mention, terms.depart_mention))
+    app.add_node(terms.Meaning, html=(terms.visit_meaning, terms.depart_meaning))
+    app.add_post_transform(terms.ShowTerms)
+    app.connect("html-page-context", terms.add_script)
+    app.add_post_transform(first_page.ShowArc)
     # Before the theme drops templates that show nothing, and after it has set its own footer.
     app.connect("html-page-context", page.prepare, priority=100)
     app.connect("html-page-context", page.add_footer, priority=900)
+    app.connect("html-page-context", about.describe, priority=900)
+    app.connect("html-page-context", load.lighten, priority=900)
     app.connect("html-collect-pages", search.search_page)
     app.connect("build-finished", assets.copy_notebooks)
     app.connect("build-finished", search.write_index)
+    app.connect("build-finished", icons.remove_unused)
     return {"parallel_read_safe": False, "parallel_write_safe": True}
 
 

@@ -16,7 +16,9 @@ INDEX = "_static/search_index.js"
 # What is a result of its own, beside the terms of the glossary.
 PLACES = "section[id], div.exercise[id], div.citation[id]"
 # Cells are code and what it printed. What is folded is for opening: no search may give a solution away.
-LEFT_OUT = "a.headerlink, div.cell, details.fold, div.citation > .label, script, style, svg"
+LEFT_OUT = (
+    "a.headerlink, div.cell, details.fold, div.citation > .label, span.meaning, p.also, script, style, svg"
+)
 HEADING = re.compile("h[1-6]")
 
 

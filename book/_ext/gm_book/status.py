@@ -1,5 +1,6 @@
 """The table of executed chapters: seconds, profile, data, date, versions, as ``execute.py`` recorded them."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -50,11 +51,12 @@ def _pages(env: BuildEnvironment) -> set[str]:
 
 
 def _table_and_versions(app: Sphinx, docname: str) -> list[nodes.Node]:
-    """Return a table with a row for each chapter and their sum, and the versions they were executed with."""
+    """Return a table with a row for each chapter and their sum; then, once, their data and the versions."""
     root = Path(app.srcdir)
     rows = []
     seconds = 0.0
     versions: dict[str, list[str]] = {}
+    data: dict[str, None] = {}
     for path in execution_cache.book_chapters(root):
         chapter = path.relative_to(root).with_suffix("").as_posix()
         title = app.env.titles[chapter].astext()
@@ -63,6 +65,7 @@ def _table_and_versions(app: Sphinx, docname: str) -> list[nodes.Node]:
         )
         execution = shown(app.env)[chapter]
         rows.append([link, *_texts(*_columns(execution))])
+        data |= dict.fromkeys(_data(execution))
         seconds += execution.record["execution_seconds"]
         used = ", ".join(f"{name} {version}" for name, version in execution.record["versions"].items())
         versions.setdefault(used, []).append(title)
@@ -72,7 +75,30 @@ def _table_and_versions(app: Sphinx, docname: str) -> list[nodes.Node]:
         if len(versions) == 1
         else [f"{', '.join(on)}: {used}" for used, on in versions.items()]
     )
-    return [_as_table([_texts(*HEADER)], rows), *(nodes.paragraph(text=f"{line}.") for line in lines)]
+    return [
+        _as_table([_texts(*HEADER)], rows),
+        nodes.paragraph(text="The data, in the words that the chapters printed:"),
+        nodes.bullet_list("", *map(_item, data), bullet="*"),
+        *(nodes.paragraph(text=f"{line}.") for line in lines),
+    ]
+
+
+def _data(execution: Shown) -> list[str]:
+    """Return what an execution printed of the data that it loaded."""
+    return [fallback.shortened(said) for said in execution.record["data"]]
+
+
+def _name(said: str) -> str:
+    """Return how what was said of data begins: their name."""
+    return re.split(r"[,:]", said)[0]
+
+
+def _item(said: str) -> nodes.list_item:
+    """Return what was said of data as an item of a list."""
+    name = _name(said)
+    # A zero-width space after each slash lets a long path break into lines.
+    rest = said.removeprefix(name).replace("/", "/\u200b")
+    return nodes.list_item("", nodes.paragraph("", "", nodes.strong(text=name), nodes.Text(rest)))
 
 
 def _columns(execution: Shown) -> tuple[str, ...]:
@@ -81,8 +107,7 @@ def _columns(execution: Shown) -> tuple[str, ...]:
     return (
         f"{record['execution_seconds']:.0f}",
         f"{record['profile']}, on {record['device']}",
-        # A zero-width space after each slash lets a long path break into lines.
-        "; ".join(map(fallback.shortened, record["data"])).replace("/", "/\u200b") or "none",
+        "; ".join(dict.fromkeys(map(_name, _data(execution)))) or "none",
         f"{execution.created:%Y-%m-%d %H:%M} UTC",
     )
 

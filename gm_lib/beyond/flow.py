@@ -1,0 +1,149 @@
+"""Normalizing flows: noise goes through invertible layers to data, so that the density is known exactly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from gm_lib.beyond.flow_layers import Coupling, Scaling, Shuffle, Squash, halves
+from gm_lib.data import check_images
+from gm_lib.networks import check_input, decay, mlp
+from gm_lib.system.choose import whole_number
+from gm_lib.system.parallel import randn
+
+LEVELS = 256  # of grey
+
+
+class CouplingFlow(nn.Module):
+    """x = f(z), z from N(0, I), with f the ``layers`` one after the other, the one next to the noise first.
+
+    Of points (n, dim), or of images (n, c, h, w) with ``LEVELS`` of grey between 0 and 1. Images are
+    dequantized anew in each update: level k becomes (k + u) / ``LEVELS``, u uniform. ``lr`` is Adam's step
+    size, five times as large for :class:`Scaling`; with ``decay_steps`` it falls to 0. ``config``: what a
+    builder made it from.
+    """
+
+    num_classes = 0
+
+    def __init__(
+        self, shape: Sequence[int], layers: Sequence[nn.Module], *, lr: float = 2e-3, decay_steps: int = 0
+    ):
+        super().__init__()
+        self.config: dict[str, Any] = {}  # of the builder, if one made it
+        self.shape, self.lr, self.decay_steps = tuple(shape), lr, decay_steps
+        self.layers: Any = nn.ModuleList(layers)
+        with torch.no_grad():
+            self.noise_shape = self.inverse(torch.zeros(1, *shape))[0].shape[1:]
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return x = f(z), (n, *shape)."""
+        for layer in self.layers:
+            z = layer(z)
+        return z
+
+    def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return z with f(z) = x, (n, *noise_shape), and log|det J_f(z)|, (n,), the sum over the layers."""
+        log_det = x.new_zeros(len(x))
+        for layer in reversed(self.layers):
+            x, of_layer = layer.inverse(x)
+            log_det = log_det + of_layer
+        return x, log_det
+
+    def log_prob(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return the log-density log p(x) = log p(z) - log|det J_f(z)| in nats, (n,); x (n, *shape).
+
+        Of images it is the density of dequantized values in [0, 1), ``gm_lib.data.dequantize``.
+        """
+        z, log_det = self.inverse(x)
+        log_p_z = -0.5 * (z.square() + math.log(2 * math.pi)).flatten(1).sum(1)
+        return log_p_z - log_det
+
+    @torch.no_grad()
+    def sample(self, n: int, y: Tensor | None = None, *, generator: Generator | None = None) -> Tensor:
+        """Draw n examples (n, *shape): f of noise; of images the level in whose bin it falls."""
+        at = next(self.parameters())
+        z = torch.randn(n, *self.noise_shape, generator=generator, device=at.device, dtype=at.dtype)
+        x = self(z)
+        return x if len(self.shape) == 1 else (LEVELS * x).floor().clamp(0, LEVELS - 1) / (LEVELS - 1)
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Return Adam."""
+        scalings = nn.ModuleList(layer for layer in self.layers if isinstance(layer, Scaling))
+        others = nn.ModuleList(layer for layer in self.layers if not isinstance(layer, Scaling))
+        groups: Any = [(others.parameters(), self.lr), (scalings.parameters(), 5 * self.lr)]
+        return {"adam": Adam([{"params": params, "lr": lr} for params, lr in groups], fused=True)}
+
+    def update(self, batch: Any, optimizers: dict[str, Optimizer], step: int) -> dict[str, Tensor]:
+        """Take one step on a batch ``(x, y)``, y unused; return the mean of -log p(x) in nats, ``loss``."""
+        x, _ = batch
+        if len(self.shape) == 3:
+            u = torch.special.ndtr(randn(x.shape, device=x.device, dtype=x.dtype)).clamp(max=1 - 2**-16)
+            x = ((x * (LEVELS - 1)).round() + u) / LEVELS
+        loss = -self.log_prob(x).mean()
+        decay(optimizers["adam"], step, self.decay_steps)
+        self.zero_grad()
+        (loss / math.prod(self.shape)).backward()
+        nn.utils.clip_grad_norm_(self.parameters(), 1.0)
+        optimizers["adam"].step()
+        return {"loss": loss.detach()}
+
+    def check(self, batch: Any) -> None:
+        """Raise unless x of the batch ``(x, y)`` holds finite points, or images in [0, 1], of the shape."""
+        x = batch[0]
+        check_input(x, self.shape, next(self.parameters()), "the flow")
+        if len(self.shape) == 3:
+            check_images(x)
+        elif not x.isfinite().all():
+            raise ValueError("the points hold NaN or infinite values: look at how they were computed.")
+
+
+def point_flow(
+    dim: int = 2, *, couplings: int = 8, hidden: int = 64, lr: float = 2e-3, decay_steps: int = 0
+) -> CouplingFlow:
+    """Return a flow of points (n, ``dim``): ``couplings`` with two layers of ``hidden`` units each."""
+    config = dict(locals())
+    whole_number("dim", dim, 2)
+
+    def network(n_in: int, n_out: int) -> nn.Sequential:
+        return mlp([n_in, hidden, hidden, n_out], nn.SiLU)
+
+    layers = [Coupling(kept, network) for kept in halves(dim, couplings)]
+    model = CouplingFlow((dim,), [*layers, Scaling((dim,))], lr=lr, decay_steps=decay_steps)
+    model.config = config
+    return model
+
+
+def digit_flow(
+    *,
+    shape: Sequence[int] = (1, 28, 28),
+    couplings: Sequence[int] = (6, 8),
+    width: int = 32,
+    lr: float = 2e-3,
+    decay_steps: int = 0,
+) -> CouplingFlow:
+    """Return a flow of images of a ``shape`` (c, h, w), h and w multiples of 4.
+
+    ``couplings``: how many there are where 2×2 pixels are the channels of one place, and where 4×4 are;
+    each has two hidden convolutions of ``width`` channels. Raises ``ValueError`` for other shapes.
+    """
+    config = dict(locals()) | {"shape": list(shape), "couplings": list(couplings)}
+    if len(shape) != 3 or shape[1] % 4 or shape[2] % 4:
+        raise ValueError(f"shape must be (channels, h, w), h and w multiples of 4, not {tuple(shape)}.")
+
+    def network(n_in: int, n_out: int) -> nn.Sequential:
+        sizes = pairwise((n_in, width, width, n_out))
+        first, second, third = (nn.Conv2d(a, b, 3, padding=1) for a, b in sizes)
+        return nn.Sequential(first, nn.SiLU(), second, nn.SiLU(), third)
+
+    fine = [Coupling(kept, network) for kept in halves(4 * shape[0], couplings[0])]
+    coarse = [Coupling(kept, network) for kept in halves(16 * shape[0], couplings[1])]
+    layers = [*coarse, Shuffle(), *fine, Shuffle(), Scaling(shape), Squash()]
+    model = CouplingFlow(shape, layers, lr=lr, decay_steps=decay_steps)
+    model.config = config
+    return model
