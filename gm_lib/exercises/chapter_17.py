@@ -1088,7 +1088,7 @@ def _map_pair(result: Any) -> Tensor:
 
 _MAP_CASES = [
     {"m": m, "s": s, "w": w}
-    for m, s, w in ((1.5, 0.5, 1.0), (-2.0, 0.8, 0.5), (0.3, 0.2, 4.0), (1.0, 1.0, 2.0), (0.7, 0.6, 0.0))
+    for m, s, w in ((1.5, 0.5, 1.0), (-2.0, 0.8, 0.5), (0.3, 0.2, 4.0), (1.0, 0.9, 2.0), (0.7, 0.6, 0.0))
 ]
 
 
@@ -1136,10 +1136,10 @@ def _map_gaussian(answer: Any) -> str:
         name="the pair (mean, standard deviation)",
         read=_map_pair,
     )
-    return "The mean lies beyond that of the label's own examples, and the width is less than theirs."
+    return "For w > 0 the mean lies beyond that of the label's own examples, and the width is less."
 
 
-# 17.17, the map: what becomes of a form that nothing resembles
+# 17.17, the map: what becomes of a rare form on the far side
 
 _MAP_WAYS = ("p_w", "guided")
 _MAP_COURSES = ("falls", "rises", "same")
@@ -1152,7 +1152,7 @@ _MAP_REASONS = {
 
 @exercise(
     "17.17",
-    "What nothing else resembles",
+    "A rare form on the far side",
     hints=(
         "p_w is p(x|A) times p(A|x) to the power w, but for a constant. How large is p(A|x) at -2, and at "
         "-3.5?",
@@ -1184,7 +1184,7 @@ def _map_far(answer: Any) -> str:
             mistaken.append(f'{told}, and you predicted "{said}". {_MAP_REASONS[way]}')
     if mistaken:
         raise Wrong(" ".join(text[0].upper() + text[1:] for text in mistaken))
-    return f"From {found[1][0]:.0%} to {found[1][1]:.0%} in guided draws: the rare form has become the rule."
+    return f"From {found[1][0]:.0%} to {found[1][1]:.0%} in guided draws: the rare form has more than half."
 
 
 # 17.18, the map: which comparisons of likelihoods are fair
@@ -1201,11 +1201,11 @@ _MAP_WHY = {
     "about the same data, in whatever unit.",
     "c": "p(x) is made of prior and decoder, which stayed. A better encoder makes the bound tighter, and "
     "nothing else.",
-    "d": "p(x) is at least p(x|y)/10, so a label of ten is worth ln 10 = 2.3 nats at most. The rest has "
-    "another reason.",
+    "d": "both numbers are exact and of one model, which says log p(x|y) - log p(x) of its label. That is at "
+    "most ln 10 = 2.3 nats for one of ten, so 2 can be.",
     "e": "it is the same model. Guidance makes it keep to what is typical; ask for the recall.",
-    "f": "both numbers bound the same bits of the same levels with the same noise. Of the bounds, the second "
-    "is better.",
+    "f": "on average over the noise both numbers bound the same bits of the same levels, and the paired "
+    "difference is ten times its error. Of the bounds, the second is better.",
     "g": "a Fréchet distance is of samples. A model can make good samples and give held-out images next to "
     "no probability, and the other way round.",
 }

@@ -59,6 +59,14 @@ def test_it_can_be_any_distribution_of_two_pixels():
     torch.testing.assert_close(model.log_prob(x).exp().detach(), shares, atol=1e-2, rtol=0)
 
 
+@pytest.mark.parametrize("layers", [0, 1, 3])
+def test_each_hidden_layer_matters(layers):
+    model = wild(2, layers=layers)
+    assert len(model.hidden) == layers
+    model.log_prob(ALL[:50]).sum().backward()
+    assert all(p.grad is not None and bool(p.grad.any()) for p in model.parameters())
+
+
 def test_each_image_is_drawn_as_often_as_log_prob_says():
     shape, n = (1, 2, 3), 50_000
     model = wild(1, shape)

@@ -651,7 +651,7 @@ WRONG["17.16"] = [
 ]
 
 
-# 17.17, the map: what becomes of a form that nothing resembles ---------------------------------------------
+# 17.17, the map: what becomes of a rare form on the far side -----------------------------------------------
 
 
 def map_experiment(*shares):
