@@ -397,7 +397,7 @@ def digit_flow(seed: int, run: Path | None) -> Made:
         "each time. Settings were chosen by a few trials of some hundred steps on the validation images; the "
         "test images were looked at once.",
         "config": FLOW_CONFIG,
-        "stages": [{"lr": FLOW_CONFIG["lr"], "steps": FLOW_STEPS, "average": FLOW_AVERAGE}],
+        "stages": [{"lr": model.lr, "steps": FLOW_STEPS, "average": FLOW_AVERAGE}],
         "precision": "bfloat16",
         "training_seconds": round(history.seconds),
         "bits_per_dim": {"of": "the density of dequantized levels, an upper bound on average", **scores},
