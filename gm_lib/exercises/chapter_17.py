@@ -539,8 +539,8 @@ def _flow_bugs(answer: Any) -> str:
         name="log p(x)",
     )
     return (
-        "Every layer counts. The logit has no parameters: without its stretch the flow learns the same, and no "
-        "sample shows that it was forgotten."
+        "Every layer counts. The logit has no parameters: without its stretch the flow learns the same, and "
+        "no sample shows that it was forgotten."
     )
 
 
@@ -594,8 +594,8 @@ def _flow_noise(answer: Any) -> str:
             f"{found:.4g} is not it. Write down E[-log p(u)] for a normal density and u uniform on [0, 1)."
         )
     return (
-        "A quarter of a bit for a pixel that is always black: the price of uniform noise under a normal density. "
-        "No σ avoids it; another shape of noise, or a map that is not affine, can."
+        "A quarter of a bit for a pixel that is always black: the price of uniform noise under a normal "
+        "density. No σ avoids it; another shape of noise, or a map that is not affine, can."
     )
 
 
