@@ -538,7 +538,10 @@ def _flow_bugs(answer: Any) -> str:
         unchanged=lambda x, f, a: _flow_density(x, f, a, own=-1, logit=0),
         name="log p(x)",
     )
-    return "Every layer counts, the logit too. No picture of samples would have shown either bug."
+    return (
+        "Every layer counts. The logit has no parameters: without its stretch the flow learns the same, and "
+        "no sample shows that it was forgotten."
+    )
 
 
 # 17.8, flows: what the noise of dequantization costs
@@ -591,8 +594,8 @@ def _flow_noise(answer: Any) -> str:
             f"{found:.4g} is not it. Write down E[-log p(u)] for a normal density and u uniform on [0, 1)."
         )
     return (
-        "So a pixel that is always black costs a quarter of a bit: the price of uniform noise under a normal "
-        "density. No choice of σ avoids it; another shape of noise, or of map, would."
+        "A quarter of a bit for a pixel that is always black: the price of uniform noise under a normal "
+        "density. No σ avoids it; another shape of noise, or a map that is not affine, can."
     )
 
 
