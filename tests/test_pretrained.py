@@ -201,8 +201,11 @@ def test_the_autoregressive_model_is_as_good_as_its_card_says_and_draws_digits(m
     assert report.confident > 0.25
 
 
-def test_all_weights_together_are_smaller_than_eight_megabytes():
-    assert sum(path.stat().st_size for path in pretrained.WEIGHTS.iterdir()) < 8_000_000
+def test_all_weights_together_are_smaller_than_ten_megabytes_and_those_of_chapter_17_than_three():
+    size = {path.name: path.stat().st_size for path in pretrained.WEIGHTS.iterdir()}
+    assert sum(size.values()) < 10_000_000
+    families = ("vae_gan", "autoregressive", "flow", "diffusion", "flow_matching")
+    assert sum(size[f"digit_{family}.safetensors"] for family in families) < 3_000_000
 
 
 @pytest.mark.parametrize("name", NAMES)
