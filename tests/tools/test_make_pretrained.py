@@ -12,6 +12,14 @@ from gm_lib.data import ImageData, Split, binarize, images
 from gm_lib.runtime import forked_rng
 
 
+@pytest.fixture(autouse=True)
+def _threads_are_put_back():
+    """``main`` trains on one thread, and leaves it at that."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
 def test_the_help_names_the_models(capsys):
     with pytest.raises(SystemExit) as ended:
         make_pretrained.main(["--help"])
@@ -36,14 +44,10 @@ def test_the_same_seed_makes_the_same_bytes_and_another_seed_others(mnist, tmp_p
     sets = {"mnist": mnist, "digits": images("digits")}
     monkeypatch.setattr(make_pretrained, "images", lambda name, fallback: sets[name])
     monkeypatch.setattr(make_pretrained, "accuracy", lambda model, split: {"n": len(split)})
-    threads = torch.get_num_threads()
     made = []
     for run, seed in enumerate((0, 0, 1)):
         folder = tmp_path / str(run)
-        try:
-            status = make_pretrained.main(["digit_classifier", "--seed", str(seed), "--out", str(folder)])
-        finally:
-            torch.set_num_threads(threads)
+        status = make_pretrained.main(["digit_classifier", "--seed", str(seed), "--out", str(folder)])
         assert status == 0
         made.append((folder / "digit_classifier.safetensors").read_bytes())
     assert made[0] == made[1] != made[2]
@@ -86,11 +90,7 @@ def test_a_game_is_kept_with_both_players_and_its_history(mnist, tmp_path, monke
     monkeypatch.setattr(make_pretrained, "MIDWAY_LOG", 1)
     monkeypatch.setattr(make_pretrained, "MIDWAY_LOOK", 2)
     monkeypatch.setattr(make_pretrained, "images", lambda name, fallback: mnist)
-    threads = torch.get_num_threads()
-    try:
-        assert make_pretrained.main(["digit_gan_labels_midway", "--out", str(tmp_path)]) == 0
-    finally:
-        torch.set_num_threads(threads)
+    assert make_pretrained.main(["digit_gan_labels_midway", "--out", str(tmp_path)]) == 0
     card = json.loads((tmp_path / "digit_gan_labels_midway.json").read_text("utf-8"))
     assert [row["step"] for row in card["history"]] == [1, 2, 2]
     assert {"discriminator_loss", "generator_loss"} <= card["history"][0].keys()
@@ -104,15 +104,11 @@ def test_the_models_of_shapes_are_made_in_stages_that_go_on_from_their_checkpoin
     monkeypatch.setattr(make_pretrained, "SHAPES_VAE_STAGES", ((1e-3, 2, 4), (1e-4, 1, 1)))
     monkeypatch.setattr(make_pretrained, "SHAPES_GAN_STEPS", 2)
     monkeypatch.setattr(make_pretrained, "SHAPES_GAN_SAMPLES", 100)
-    threads = torch.get_num_threads()
     for name in ("shapes_vae", "shapes_gan"):
         made = []
         for out in ("first", "again"):
             arguments = [name, "--out", str(tmp_path / out), "--run", str(tmp_path / name)]
-            try:
-                assert make_pretrained.main(arguments) == 0
-            finally:
-                torch.set_num_threads(threads)
+            assert make_pretrained.main(arguments) == 0
             made.append((tmp_path / out / f"{name}.safetensors").read_bytes())
         assert made[0] == made[1]
         card = json.loads((tmp_path / "first" / f"{name}.json").read_text("utf-8"))
@@ -128,11 +124,7 @@ def test_a_vae_gan_and_its_pair_begin_with_the_same_weights_and_are_both_kept(tm
     monkeypatch.setattr(make_pretrained, "VAE_GAN_CONFIG", make_pretrained.VAE_GAN_CONFIG | {"lr": 1e-9})
     monkeypatch.setattr(make_pretrained, "SCORED", 100)
     monkeypatch.setattr(make_pretrained, "images", lambda name, fallback: mnist)
-    threads = torch.get_num_threads()
-    try:
-        assert make_pretrained.main(["digit_vae_gan", "--out", str(tmp_path)]) == 0
-    finally:
-        torch.set_num_threads(threads)
+    assert make_pretrained.main(["digit_vae_gan", "--out", str(tmp_path)]) == 0
     kept = load_file(tmp_path / "digit_vae_gan.safetensors")
     judged = {name.partition(".")[2]: value for name, value in kept.items() if name.startswith("vae_gan.")}
     plain = {name.partition(".")[2]: value for name, value in kept.items() if name.startswith("vae.")}
@@ -149,11 +141,7 @@ def test_the_autoregressive_model_is_kept_with_its_exact_score(mnist, tmp_path, 
     monkeypatch.setattr(make_pretrained, "AUTOREGRESSIVE_STEPS", 2)
     monkeypatch.setattr(make_pretrained, "SCORED", 20)
     monkeypatch.setattr(make_pretrained, "images", lambda name, fallback: mnist)
-    threads = torch.get_num_threads()
-    try:
-        assert make_pretrained.main(["digit_autoregressive", "--out", str(tmp_path)]) == 0
-    finally:
-        torch.set_num_threads(threads)
+    assert make_pretrained.main(["digit_autoregressive", "--out", str(tmp_path)]) == 0
     card = json.loads((tmp_path / "digit_autoregressive.json").read_text("utf-8"))
     model = digit_autoregressive(**card["config"])
     kept = load_file(tmp_path / "digit_autoregressive.safetensors")
@@ -174,11 +162,7 @@ def test_the_diffusion_model_is_kept_in_half_precision_with_its_bounds(mnist, tm
     }.items():
         monkeypatch.setattr(make_pretrained, name, value)
     monkeypatch.setattr(make_pretrained, "images", lambda name, fallback: mnist)
-    threads = torch.get_num_threads()
-    try:
-        assert make_pretrained.main(["digit_diffusion", "--out", str(tmp_path)]) == 0
-    finally:
-        torch.set_num_threads(threads)
+    assert make_pretrained.main(["digit_diffusion", "--out", str(tmp_path)]) == 0
     card = json.loads((tmp_path / "digit_diffusion.json").read_text("utf-8"))
     assert card["config"]["width"] == 8
     assert all(card["negative_elbo"][which]["nats"] > 80 for which in ("without_label", "given_label"))
@@ -191,13 +175,10 @@ def test_a_flow_goes_on_from_its_checkpoint_and_is_kept_in_half_precision(mnist,
     monkeypatch.setattr(make_pretrained, "images", lambda name, fallback: few)
     monkeypatch.setattr(make_pretrained, "FLOW_CONFIG", {"couplings": [2, 2], "width": 4})
     monkeypatch.setattr(make_pretrained, "FLOW_STEPS", 3)
-    threads, made = torch.get_num_threads(), []
+    made = []
     for out in ("first", "again"):
         arguments = ["digit_flow", "--out", str(tmp_path / out), "--run", str(tmp_path / "run")]
-        try:
-            assert make_pretrained.main(arguments) == 0
-        finally:
-            torch.set_num_threads(threads)
+        assert make_pretrained.main(arguments) == 0
         made.append((tmp_path / out / "digit_flow.safetensors").read_bytes())
     assert made[0] == made[1]
     kept = load_file(tmp_path / "first" / "digit_flow.safetensors")
@@ -225,11 +206,7 @@ def test_flow_matching_is_judged_by_its_numbers_of_steps_as_it_is_kept(mnist, tm
     monkeypatch.setattr(make_pretrained, "FLOW_MATCHING_STEPS", 2)
     monkeypatch.setattr(make_pretrained, "FLOW_MATCHING_LOOKS", (1, 3))
     monkeypatch.setattr(make_pretrained, "FLOW_MATCHING_SAMPLES", 150)
-    threads = torch.get_num_threads()
-    try:
-        assert make_pretrained.main(["digit_flow_matching", "--out", str(tmp_path)]) == 0
-    finally:
-        torch.set_num_threads(threads)
+    assert make_pretrained.main(["digit_flow_matching", "--out", str(tmp_path)]) == 0
     card = json.loads((tmp_path / "digit_flow_matching.json").read_text("utf-8"))
     assert [look["euler_steps"] for look in card["samples"]] == [1, 3]
     assert all(look["frechet"] > 0 for look in card["samples"])
