@@ -25,11 +25,17 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test that asks for the fixture of a real set, `mnist`, `speech` or `prose`, with its name."""
+    """Mark each test by what it asks for: a real set by its name, the shared browser by `site`.
+
+    That browser stays open to the end of its process, and a second one cannot be started beside it.
+    """
     for item in items:
+        asked = getattr(item, "fixturenames", ())
         for name in REAL_SETS:
-            if name in getattr(item, "fixturenames", ()):
+            if name in asked:
                 item.add_marker(name)
+        if "browser" in asked:
+            item.add_marker("site")
 
 
 def seed_everything(name: str) -> None:

@@ -230,6 +230,12 @@ def test_every_link_to_the_course_has_the_repository_that_config_names():
         assert set(to_us.findall(text) + in_colab.findall(text)) <= {slug}, name
 
 
+def test_no_two_files_of_tests_share_a_name():
+    """In one process the first to be imported would stand for both."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(set(names)) == sorted(names)
+
+
 def test_no_file_is_large():
     assert {
         path.name: path.stat().st_size for path in tracked_files() if path.stat().st_size > 1_000_000

@@ -693,7 +693,7 @@ def test_a_home_folder_is_meant_where_a_shell_would_mean_it(
         (
             '{"model": "gna"}',
             "does not describe a model that this command knows (vae, gan, hierarchical_vae, music_vae, "
-            "character_model, text_vae)",
+            "character_model, text_vae, autoregressive, flow, diffusion, flow_matching, vae_gan)",
         ),
         ('{"model": "vae"}', "config.json lacks data, latent_dim, hidden, num_classes, likelihood, beta, lr"),
     ],
