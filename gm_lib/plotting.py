@@ -7,7 +7,7 @@ import contextlib
 import io
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from cycler import cycler
 from matplotlib._pylab_helpers import Gcf
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
 from PIL import Image
 from torch import Tensor
 
@@ -66,6 +67,20 @@ _STYLE: Any = {
     "image.interpolation": "nearest",
     "figure.dpi": 110,
     "savefig.dpi": 160,
+}
+# A scheme: inches between boxes that are 1 apart, and the looks of what is drawn, what is not, and an arrow.
+_APART = (1.25, 0.85)
+_DRAWN: Any = {"boxstyle": "ellipse,pad=0.25", "fc": "#e3eef5", "ec": COLOURS[0]}
+_GIVEN: Any = {"boxstyle": "round,pad=0.4,rounding_size=0.2", "fc": "#f4f4f4", "ec": "#808080"}
+_ARROW: Any = {
+    "arrowstyle": "-|>",
+    "mutation_scale": 11,
+    "color": "#606060",
+    "linewidth": 1.3,
+    "linestyle": "-",
+    "shrinkA": 3,
+    "shrinkB": 3,
+    "zorder": 3,  # after the boxes: how large they are is known when their texts have been drawn
 }
 _GAP = 2  # pixels between the images of a grid
 
@@ -148,6 +163,77 @@ def curves(
         axes.legend()
         if title:
             axes.set_title(title)
+    return figure
+
+
+def scheme(
+    places: Mapping[str, tuple[float, float]],
+    arrows: Sequence[tuple[str, str] | tuple[str, str, str]],
+    *,
+    drawn: Sequence[str] = (),
+    title: str | None = None,
+) -> Figure:
+    """Draw what is made of what, as boxes and arrows, and return the figure.
+
+    ``places``: the text of each box, and where its middle is, (x, y), y upwards; 1 apart is next to one
+    another, and a row of six fills the width of a page. ``arrows``: from which box to which, and perhaps a
+    word beside the arrow; two between the same boxes, there and back, are bent. ``drawn``: the boxes that are
+    random variables; they are round, all others have corners. Texts may hold mathematics between dollars.
+
+    Raises ``ValueError`` for no box, and for an arrow or a drawn box that names none.
+    """
+    if not places:
+        raise ValueError("a scheme needs a box at least.")
+    for name in [*drawn, *(end for arrow in arrows for end in arrow[:2])]:
+        if name not in places:
+            raise ValueError(f"there is no box {name!r}, only {', '.join(map(repr, places))}.")
+    middles = {name: np.array(place) * _APART for name, place in places.items()}  # in inches
+    room = np.array(_APART) / 2
+    low = np.min(list(middles.values()), axis=0) - room
+    high = np.max(list(middles.values()), axis=0) + room
+    with _styled():
+        width, height = high - low
+        figure = plt.figure(figsize=(width, height + (0.36 if title else 0)), FigureClass=NotebookFigure)
+        axes = figure.add_subplot()
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+        axes.set_axis_off()
+        if title:
+            axes.set_title(title)
+        boxes = {}
+        for name, middle in middles.items():
+            look = _DRAWN if name in drawn else _GIVEN
+            boxes[name] = axes.text(
+                middle[0], middle[1], name, ha="center", va="center", bbox=look
+            ).get_bbox_patch()
+        ways = {(start, end) for start, end, *_ in arrows}
+        for start, end, *words in arrows:
+            along = middles[end] - middles[start]
+            bend = 0.25 if (end, start) in ways else 0.0
+            axes.add_patch(
+                FancyArrowPatch(
+                    tuple(middles[start]),
+                    tuple(middles[end]),
+                    patchA=boxes[start],
+                    patchB=boxes[end],
+                    connectionstyle=f"arc3,rad={bend}",
+                    **_ARROW,
+                )
+            )
+            across = np.array([along[1], -along[0]])  # to the right of its way, where a bent arrow runs
+            middle = middles[start] + along / 2 + bend / 2 * across
+            sideways = abs(across[0]) > abs(across[1])
+            if not bend and across[0 if sideways else 1] < 0:  # beside a straight one: at its right, or above
+                across = -across
+            for word in words:
+                axes.annotate(
+                    word,
+                    tuple(middle),
+                    xytext=tuple(5 * np.sign(across) * ((1, 0) if sideways else (0, 1))),
+                    textcoords="offset points",
+                    ha=("left" if across[0] > 0 else "right") if sideways else "center",
+                    va="center" if sideways else ("bottom" if across[1] > 0 else "top"),
+                    fontsize=9,
+                )
     return figure
 
 

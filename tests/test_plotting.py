@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
 from gm_lib import plotting
-from gm_lib.plotting import COLOURS, curves, image_grid, save_images, show_images, style
+from gm_lib.plotting import COLOURS, curves, image_grid, save_images, scheme, show_images, style
 from gm_lib.training import History
 
 mpl.use("agg")
@@ -323,3 +324,77 @@ def test_a_notebook_shows_each_figure_once() -> None:
     )
     first, second = (float(text.partition("size ")[2].partition("x")[0]) for text in shown[4])
     assert first > second  # in the order in which they were made
+
+
+# Schemes
+
+
+def boxes(figure: Figure) -> dict[str, Any]:
+    """Return the extent of each text of a scheme, in pixels, with the box around it if it has one."""
+    figure.canvas.draw()
+    found = {}
+    for text in figure.axes[0].texts:
+        box = text.get_bbox_patch()
+        found[text.get_text()] = box.get_window_extent() if box else text.get_window_extent()
+    return found
+
+
+def arrows(figure: Figure) -> list[Any]:
+    """Return the extent of each arrow of a scheme, in pixels."""
+    figure.canvas.draw()
+    drawn = [patch for patch in figure.axes[0].patches if isinstance(patch, FancyArrowPatch)]
+    return [patch.get_transform().transform_path(patch.get_path()).get_extents() for patch in drawn]
+
+
+SCHEME = {"noise $z$": (0, 0), "generator": (1.5, 0), "judge": (3, 0), "real": (3, 1)}
+WAYS = [
+    ("noise $z$", "generator", "in"),
+    ("generator", "judge", "fakes"),
+    ("judge", "generator", "gradient"),
+    ("real", "judge", "data"),
+]
+
+
+def test_a_scheme_has_each_box_at_its_place_and_the_drawn_ones_round():
+    figure = scheme(SCHEME, WAYS, drawn=["noise $z$"])
+    found = boxes(figure)
+    centre = {name: (box.x0 + box.x1, box.y0 + box.y1) for name, box in found.items() if name in SCHEME}
+    assert centre["noise $z$"][0] < centre["generator"][0] < centre["judge"][0]
+    assert centre["real"][0] == pytest.approx(centre["judge"][0], abs=2)
+    assert centre["real"][1] > centre["judge"][1]
+    style_of = {text.get_text(): text.get_bbox_patch() for text in figure.axes[0].texts}
+    corners = {name: type(box.get_boxstyle()).__name__ for name, box in style_of.items() if box}
+    assert corners == {name: "Ellipse" if name == "noise $z$" else "Round" for name in SCHEME}
+
+
+def test_an_arrow_runs_between_its_boxes_and_enters_neither():
+    figure = scheme(SCHEME, WAYS)
+    found = boxes(figure)
+    arrow = arrows(figure)[0]
+    assert found["noise $z$"].x1 < arrow.x0 < arrow.x1 < found["generator"].x0
+
+
+def test_what_goes_there_and_back_takes_two_ways():
+    _, there, back, _ = arrows(scheme(SCHEME, WAYS))
+    assert there.y0 < back.y0
+    assert there.y1 < back.y1
+
+
+def test_nothing_of_a_scheme_lies_on_another():
+    found = list(boxes(scheme(SCHEME, WAYS)).values())
+    assert len(found) == len(SCHEME) + len(WAYS)
+    for i, box in enumerate(found):
+        assert box.count_overlaps(found[:i]) == 0
+
+
+@pytest.mark.parametrize(
+    ("places", "ways", "drawn", "message"),
+    [
+        ({}, [], [], "a box at least"),
+        (SCHEME, [("generator", "jugde")], [], "there is no box 'jugde', only 'noise \\$z\\$', 'generator'"),
+        (SCHEME, [], ["z"], "there is no box 'z'"),
+    ],
+)
+def test_a_scheme_refuses_what_names_no_box(places, ways, drawn, message):
+    with pytest.raises(ValueError, match=message):
+        scheme(places, ways, drawn=drawn)
