@@ -24,6 +24,16 @@ sys.path.insert(0, str(ROOT / "book" / "_ext"))
 from gm_book.figures import DARK_INK, PAPER, dark, darkened
 
 PHONE = 375
+INTRO = """\
+# A toy
+
+:::{div} arc
+| part | chapter | the question it answers |
+|---|---|---|
+| | [08 One](chapters/08_one.md) | What is one? |
+| | [09 Nine](nine.md) | What is more? |
+:::
+"""
 ALT = "Two lines side by side"
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10">{}</svg>'
 
@@ -57,6 +67,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> ToyBook:
         plotting.style()
         shown = {name: bundle(figure()) for name, figure in (("two", two_panels), ("one", one_panel))}
         plt.close("all")
+    toy.write("book/intro.md", INTRO)
     toy.write("book/drawing.svg", shown["two"]["image/svg+xml"])
     toy.write(
         "book/nine.md", (toy.root / "book/nine.md").read_text("utf-8") + "\n![A drawing made](drawing.svg)\n"
@@ -148,6 +159,14 @@ def test_each_drawing_has_a_light_and_a_dark_file_of_the_same_size_with_the_same
 def test_a_picture_that_is_no_drawing_is_a_figure_too(toy: ToyBook) -> None:
     (image,) = soup(toy).select("#figure-8-5 img")
     assert str(image["src"]).endswith(".png")
+
+
+def test_a_card_of_the_first_page_has_its_picture_from_the_png_beside_the_drawing(toy: ToyBook) -> None:
+    (card, below) = soup(toy, "intro").select(".cards img")
+    assert str(card["src"]).endswith("card-08_one.webp")
+    assert str(below["src"]).endswith("card-09a_two.webp")
+    with Image.open(toy.root / "_build/html/_images/card-08_one.webp") as picture:
+        assert np.asarray(picture.convert("L")).min() < 100
 
 
 # In a browser
