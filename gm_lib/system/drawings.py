@@ -1,7 +1,7 @@
 """Figures as SVG drawings, which the pages of the book show: sharp at any size, and redrawn for the dark.
 
 What of a figure stays as it is in the dark has an id in the drawing that begins with ``kept``: images, what
-is drawn over them, and what takes its colours from a map.
+takes its colours from a map, and what is drawn over these.
 """
 
 import base64
@@ -30,7 +30,7 @@ PER_INCH = 110  # pixels of a page
 POINTS = 72
 MANY = 2000  # points of a line: with more it is drawn as pixels
 MANY_MARKS = 500  # of a cloud, each as long as ten points of a line
-MANY_CORNERS = 10_000  # of areas, and of all that is drawn in one pair of axes
+MANY_CORNERS = 6000  # of areas, and of all that is drawn in one pair of axes
 WIDTH = 380.0  # points: on a phone, letters of ten points are then as high as nine pixels
 PANELS = 6  # columns of axes: more are one picture
 AROUND = 0.06  # inches
@@ -42,6 +42,8 @@ SETTINGS: Any = {
 }
 NO_DATE: Any = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 NUMBERS = re.compile(r'\b(?:d|x|y)="[^"]*"')
+KEPT_IMAGE = re.compile(r'id="kept\d')
+OVER = re.compile(r'<g id="over\d+".*?(?=<g id="(?:axes_|over)\d+"|\Z)', re.DOTALL)
 IMAGE = re.compile(r"<image\b[^>]*data:image/png;base64,(?P<png>[A-Za-z0-9+/=\s]+)[^>]*>")
 
 
@@ -72,7 +74,7 @@ def drawing(figure: Figure) -> str:
         for number, (artist, properties) in enumerate(_changes(figure)):
             before = {name: getattr(artist, f"get_{name}")() for name in properties}
             afterwards.callback(artist.set, **before)
-            artist.set(**{k: f"kept{number}" if k == "gid" else v for k, v in properties.items()})
+            artist.set(**{k: f"{v}{number}" if k == "gid" else v for k, v in properties.items()})
         engine = figure.get_layout_engine()  # at another resolution it would find other places
         figure.set_layout_engine("none")
         afterwards.callback(figure.set_layout_engine, engine)
@@ -98,9 +100,15 @@ def _shortened(text: str, panels: list[str]) -> str:
     size = [f'{k}="{float(v) * PER_INCH / POINTS:.0f}"' for k, v in (("width", width), ("height", height))]
     root = re.sub(r'(?:width|height)="[\d.]+pt"\s*', "", text[begin:end])
     noted = [f'data-panels="{";".join(panels)}"'] if panels else []
-    body = NUMBERS.sub(lambda numbers: re.sub(r"(\.\d\d)\d+", r"\1", numbers[0]), text[end:])
+    body = NUMBERS.sub(_with_short_numbers, text[end:])
+    body = OVER.sub(lambda axes: axes[0].replace('id="image', 'id="keptimage'), body)
     body = IMAGE.sub(_with_small_pixels, body)
     return re.sub(r"\n +", "\n", " ".join([root, *size, *noted]) + body)
+
+
+def _with_short_numbers(found: re.Match[str]) -> str:
+    numbers = re.sub(r"(\.\d\d)\d+", r"\1", found[0])
+    return re.sub(r"\s*([MLCQz])\s*", r"\1", numbers) if found[0].startswith("d") else numbers
 
 
 def _with_small_pixels(found: re.Match[str]) -> str:
@@ -111,7 +119,7 @@ def _with_small_pixels(found: re.Match[str]) -> str:
     image = Image.open(io.BytesIO(base64.b64decode(found["png"])))
     pixels = np.asarray(image)
     content, kind = io.BytesIO(), "png"
-    if 'id="kept' not in found[0]:
+    if not KEPT_IMAGE.search(found[0]):
         image.quantize(256, method=Image.Quantize.FASTOCTREE).save(content, format="png", optimize=True)
     elif pixels[..., 3].min() == 255 and (pixels[..., :3] == pixels[..., :1]).all():
         image.convert("L").save(content, format="png", optimize=True)
@@ -137,13 +145,20 @@ def _changes(figure: Figure) -> Iterator[tuple[Artist, dict[str, Any]]]:
             yield axes.patch, {"visible": False}
         images = [image for image in axes.images if image.get_visible()]
         for image in images:
-            yield image, {"gid": ""} | ({"interpolation": "none"} if _is_coarse(image) else {})
+            yield image, {"gid": "kept"} | ({"interpolation": "none"} if _is_coarse(image) else {})
         many = list(_many(axes))
+        coloured = [artist for artist in axes.get_children() if _is_coloured(artist, axes)]
+        grounds: list[Artist] = [
+            *images,
+            *(artist for artist in coloured if isinstance(artist, ContourSet | QuadMesh)),
+        ]
+        if grounds:
+            yield axes, {"gid": "over"}
         for artist in axes.get_children():
             if artist in many:
                 yield artist, {"rasterized": True}
-            if _is_coloured(artist, axes) or _lies_on(artist, axes, images):
-                yield artist, {"gid": ""}
+            if artist in coloured or _lies_on(artist, axes, grounds):
+                yield artist, {"gid": "kept"}
 
 
 def _is_coarse(image: AxesImage) -> bool:
@@ -194,14 +209,15 @@ def _is_pale(colours: Colormap) -> bool:
     return any(min(colours(end)[:3]) > 0.85 for end in (0.0, 1.0))
 
 
-def _lies_on(artist: Artist, axes: Axes, images: list[AxesImage]) -> bool:
-    """Tell whether something is drawn over one of the images."""
-    around = (axes.patch, axes.xaxis, axes.yaxis, axes.title, *axes.spines.values(), *images)
-    if not images or not artist.get_visible() or artist in around:
+def _lies_on(artist: Artist, axes: Axes, grounds: list[Artist]) -> bool:
+    """Tell whether something is drawn over an image, or over areas whose colours mean numbers."""
+    around = (axes.patch, axes.xaxis, axes.yaxis, axes.title, *axes.spines.values(), *grounds)
+    if not grounds or not artist.get_visible() or artist in around:
         return False
-    box = artist.get_window_extent()
+    box = (axes if isinstance(artist, Collection) else artist).get_window_extent()  # a cloud's has no end
     x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
-    return any(image.get_window_extent().contains(x, y) for image in images)
+    places = [ground if isinstance(ground, AxesImage) else axes for ground in grounds]
+    return any(place.get_window_extent().contains(x, y) for place in places)
 
 
 def _panels(figure: Figure, box: Bbox) -> list[str]:

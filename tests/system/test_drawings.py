@@ -149,3 +149,18 @@ def test_what_is_read_by_its_colours_or_lies_on_an_image_is_marked_to_be_kept() 
     pale = plt.figure().add_subplot()
     pale.contourf(np.random.default_rng(0).random((5, 5)), cmap="Blues")
     assert "kept" not in drawing(pale.figure), "what is white on paper is dark in the dark"  # type: ignore[arg-type]
+
+
+def test_a_cloud_over_areas_whose_colours_mean_numbers_is_kept_with_them() -> None:
+    def over(colours: str) -> str:
+        figure = cloud(5000)
+        figure.axes[0].contourf(np.linspace(0, 1, 5), np.linspace(0, 1, 5), np.eye(5), cmap=colours)
+        figure.axes[0].scatter([0.2, 0.3], [0.2, 0.3])
+        figure.axes[0].text(0.5, 0.5, "on it")
+        figure.add_axes((0.9, 0.9, 0.1, 0.1)).scatter(*np.random.default_rng(0).random((2, 900)))
+        return drawing(figure)
+
+    kept = [image.group() for image in re.finditer("<image[^>]*>", over("viridis"))]
+    assert ['id="keptimage' in image for image in kept] == [True, False], "in its own axes alone"
+    assert len(re.findall(r'<g id="kept\d+"', over("viridis"))) == 3, "the areas, the two points, the text"
+    assert "kept" not in over("Blues")

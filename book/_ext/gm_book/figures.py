@@ -28,7 +28,7 @@ LINES = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"}  # gm
 PAPER = (0x12, 0x12, 0x12)  # of the theme's dark pages
 INK, DARK_INK = 0.27, 0.92  # lightness of letters on light pages and on dark ones
 COLOUR = re.compile(r"#[0-9a-f]{6}\b")
-KEPT = re.compile(r'<g id="kept\d+"[^>]*>|<image\b[^>]*\bid="kept\d+"[^>]*>')
+KEPT = re.compile(r'<g id="kept\d+"[^>]*>|<image\b[^>]*\bid="kept[^>]*>')
 GROUP = re.compile(r"<g\b[^>]*>|</g>")
 MATPLOTLIB = '<g id="figure_1">'
 PIXELS = re.compile(r"(data:image/png;base64,)([A-Za-z0-9+/=\s]+)")
