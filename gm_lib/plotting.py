@@ -23,6 +23,8 @@ from matplotlib.patches import FancyArrowPatch
 from PIL import Image
 from torch import Tensor
 
+from gm_lib.runtime import strict
+from gm_lib.system import drawings
 from gm_lib.system.choose import whole_number
 from gm_lib.system.files import replace_file
 from gm_lib.system.vision import torchvision
@@ -287,10 +289,15 @@ class NotebookFigure(Figure):
         from IPython.core.pylabtools import print_figure
         from IPython.display import display
 
+        def shown(figure: Figure) -> dict[str, Any]:
+            if strict():
+                return drawings.bundle(figure)
+            return {"image/png": print_figure(figure, base64=True)}
+
         figures = [manager.canvas.figure for manager in Gcf.get_all_fig_managers()]
         earlier = figures[: figures.index(self)] if self in figures else []
         for figure in (*earlier, self):
-            display({"image/png": print_figure(figure, base64=True), "text/plain": repr(figure)}, raw=True)
+            display({**shown(figure), "text/plain": repr(figure)}, raw=True)
             plt.close(figure)
 
 
@@ -346,3 +353,7 @@ def _tile(images: np.ndarray, rows: int, columns: int, room: int = 0) -> np.ndar
     x = F.pad(x, (0, _GAP, 0, room + _GAP, 0, 0, 0, rows * columns - len(x)), value=1.0)
     grid = torchvision().utils.make_grid(x, nrow=columns, padding=0)[:, :-_GAP, :-_GAP]
     return (grid[0] if images.ndim == 3 else grid.movedim(0, -1)).numpy()
+
+
+if strict():  # the book is being built
+    drawings.show_as_drawings()

@@ -307,7 +307,9 @@ CELLS = {
 
 
 @pytest.mark.timeout(120)
-def test_a_notebook_shows_each_figure_once() -> None:
+@pytest.mark.parametrize("book", [False, True], ids=["a notebook", "the book"])
+def test_a_notebook_shows_each_figure_once(book: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GM_STRICT", "1" if book else "")
     setup = """
         import matplotlib.pyplot as plt, torch
         from gm_lib.plotting import show_images
@@ -324,6 +326,14 @@ def test_a_notebook_shows_each_figure_once() -> None:
     )
     first, second = (float(text.partition("size ")[2].partition("x")[0]) for text in shown[4])
     assert first > second  # in the order in which they were made
+    drawn = [
+        {"image/png", "image/svg+xml"} & set(o.data)
+        for cell in notebook.cells
+        for o in cell.outputs
+        if "text/plain" in o.get("data", {})
+    ]
+    assert all(("image/svg+xml" in kinds) == book for kinds in drawn)
+    assert all("image/png" in kinds for kinds in drawn)
 
 
 # Schemes

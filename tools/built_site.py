@@ -26,7 +26,7 @@ ARGUMENTS = (
 SETTLED = """async () => {
   await window.MathJax?.startup?.promise;
   await document.fonts.ready;
-  const pictures = [...document.images];
+  const pictures = [...document.images].filter((picture) => getComputedStyle(picture).display !== "none");
   for (const picture of pictures) picture.loading = "eager";
   await Promise.all(pictures.map((picture) => picture.decode().catch(() => {})));
 }"""

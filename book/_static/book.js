@@ -9,7 +9,7 @@
     root.dataset.theme = "light";
     opened = [...document.querySelectorAll("details.fold-recall:not([open])")];
     opened.forEach((fold) => (fold.open = true));
-    document.querySelectorAll("[loading=lazy]").forEach((late) => (late.loading = "eager"));
+    document.querySelectorAll("[loading=lazy]:not(.in-the-dark)").forEach((late) => (late.loading = "eager"));
   });
 
   addEventListener("afterprint", () => {

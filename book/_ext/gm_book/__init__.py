@@ -7,6 +7,7 @@
 * ``fallback``: a box on pages that were built without MNIST
 * ``outputs``: each chapter shows what ``tools/execute.py`` kept of its execution; nothing is executed here
 * ``icons``, ``load``: what a page makes a browser load, and when; icons without a script for them
+* ``figures``: numbers and captions of figures; a drawing for light pages and one for dark ones
 * ``first_page``: the plane of codes, the cards of the chapters, date and citation
 * ``about``: description, and what is shown of a link to the page
 * ``search``: a search for sections, exercises and terms that works from a disk too
@@ -31,6 +32,7 @@ from gm_book import (
     assets,
     cells,
     fallback,
+    figures,
     first_page,
     icons,
     load,
@@ -51,6 +53,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", assets.copy_mathjax)
     app.connect("builder-inited", search.replace_sphinx_search)
     app.add_transform(anchors.NamedAnchors)
+    app.add_transform(figures.Figures)
     app.connect("doctree-read", cells.show_exercises)
     app.connect("doctree-read", cells.fold_cells)
     app.connect("doctree-read", cells.remove_widgets)
@@ -63,6 +66,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-updated", terms.read)
     app.add_node(cells.Fold, html=(cells.visit_fold, cells.depart_fold))
     app.add_node(nodes.citation, override=True, html=(page.visit_citation, page.depart_citation))
+    app.add_node(figures.Drawn, html=(figures.visit_drawn, figures.depart_drawn))
+    app.add_node(figures.Caption, html=(figures.visit_caption, figures.depart_caption))
+    app.connect("html-page-context", figures.add_script)
     app.add_directive("chapter-status", status.ChapterStatus)
     app.add_directive("latent-plane", first_page.LatentPlane)
     app.add_directive("byline", first_page.Byline)
