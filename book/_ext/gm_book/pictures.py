@@ -131,7 +131,7 @@ PICTURES = {
     ),
     "16e_tables": Choice(
         "Three scatter plots of the filled value",
-        "Missing cells, as a VAE fills them and as well as can be",
+        "Missing cells, filled by a VAE and as well as can be",
         (0.37, 0.12, 1, 1),
     ),
     "17a_both_at_once": Choice(
@@ -185,9 +185,12 @@ class Thumbnail:
         """Return the picture as HTML. It decorates: what it shows is said beside it."""
         classes = f"{kind} drawn" if self.drawn else kind
         return (
-            f'<img class="{classes}" src="{folder}/{self.name}" alt="" '
+            f'<img class="{classes}" src="{folder}{self.name}" alt="" '
             f'width="{self.width}" height="{self.height}" loading="{loading}" />'
         )
+
+
+_made: dict[tuple[str, str], Thumbnail] = {}  # in this build, by the picture's file and the figure's
 
 
 def note(app: Sphinx, document: nodes.document) -> None:
@@ -230,11 +233,14 @@ def thumbnail(env: BuildEnvironment, page: str) -> Thumbnail | None:
     name = f"card-{Path(page).name}.webp"
     target = Path(env.app.outdir) / "_images" / name
     target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_file() and (str(target), figure) in _made:
+        return _made[str(target), figure]  # for a card, and again for the top of the page
     choice = PICTURES.get(Path(page).name, Choice("", ""))
     picture = framed(part_of(Image.open(Path(env.srcdir) / figure), choice.part))
     picture.save(target, format="WEBP", quality=80, method=6)
     light = np.asarray(picture.convert("L")) > LIGHT
-    return Thumbnail(name, *picture.size, drawn=bool(light.mean() > DRAWN))
+    made = _made[str(target), figure] = Thumbnail(name, *picture.size, drawn=bool(light.mean() > DRAWN))
+    return made
 
 
 def part_of(figure: Image.Image, part: tuple[float, float, float, float]) -> Image.Image:
