@@ -250,8 +250,8 @@ def part_of(figure: Image.Image, part: tuple[float, float, float, float]) -> Ima
     inked = np.asarray(paper.convert("L")) < WHITE
     width = figure.width
     left, right = (round(share * width) for share in part[::2])
-    top, bottom = (_free(inked[:, left:right].any(axis=1), share) for share in part[1::2])
-    left, right = (_free(inked[top:bottom].any(axis=0), share) for share in part[::2])
+    top, bottom = (_free(inked[:, left:right], 1, share) for share in part[1::2])
+    left, right = (_free(inked[top:bottom], 0, share) for share in part[::2])
     rows, columns = np.nonzero(inked[top:bottom, left:right])
     if not len(rows):
         return paper
@@ -260,14 +260,15 @@ def part_of(figure: Image.Image, part: tuple[float, float, float, float]) -> Ima
     return paper.crop((left, top, right, bottom))
 
 
-def _free(inked: np.ndarray, share: float) -> int:
-    """Return the place nearest to a share of a figure's width or height where it has no ink, within reach."""
-    wanted = round(share * len(inked))
-    if share in (0, 1):
+def _free(inked: np.ndarray, axis: int, share: float) -> int:
+    """Return the place nearest to a share of a width or height where no ink is, if there is one in reach."""
+    free = np.flatnonzero(~np.any(inked, axis=axis))
+    length = inked.shape[1 - axis]
+    wanted = round(share * length)
+    if share in (0, 1) or not len(free):
         return wanted
-    free = np.flatnonzero(~inked)
-    nearest = free[np.abs(free - wanted).argmin()] if len(free) else wanted
-    return int(nearest) if abs(nearest - wanted) <= REACH * len(inked) else wanted
+    nearest = int(free[np.abs(free - wanted).argmin()])
+    return nearest if abs(nearest - wanted) <= REACH * length else wanted
 
 
 def framed(picture: Image.Image) -> Image.Image:
