@@ -18,7 +18,7 @@ from gm_book import pictures
 
 QUESTION = "*Why is an\nanswer 42?*\n\n"
 AIMS = (
-    "**After this chapter you can** add $x$; say\nwhy, in one way; and read [nine](../nine.md). "
+    "**After this chapter you can** add $x$; say\nwhy, in one way;\nand read [nine](../nine.md). "
     "**You need** nothing.\n**Time:** 5 minutes to read, 5 for the exercises; no computing.\n\n"
 )
 CHAPTERS = sorted((ROOT / "book" / "chapters").glob("*.md"))

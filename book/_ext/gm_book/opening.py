@@ -17,6 +17,7 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.osutil import relative_uri
 
 from gm_book import first_page, pictures
+from gm_book.terms import joined
 
 # The parts of the paragraph, by the words in bold that each begins with.
 PARTS = (
@@ -72,7 +73,7 @@ def _is_question(paragraph: nodes.paragraph) -> bool:
 def _parts(paragraph: nodes.paragraph) -> list[nodes.container]:
     """Return what a paragraph says in three parts, or nothing if it has not all of them in their order."""
     parts: list[nodes.container] = []
-    for child in paragraph.deepcopy().children:
+    for child in joined(paragraph.deepcopy()):
         place = len(parts)
         if (
             isinstance(child, nodes.strong)
