@@ -91,7 +91,9 @@ def test_every_link_of_a_page_arrives(page: Path) -> None:
 
 @pytest.mark.parametrize("page", pages(), ids=str)
 def test_every_figure_has_a_text_that_says_what_it_shows(page: Path) -> None:
-    for image in soup(HTML / page).select("article img:not(.card-picture)"):  # those decorate a title
+    for image in soup(HTML / page).select(
+        "article img:not(.card-picture, .opening-image)"
+    ):  # they have words
         text = str(image.get("alt", "")).strip()
         assert len(text.split()) >= 3, f"{image.get('src')} is described by {text!r} only"
         assert not FILE_NAME.fullmatch(text)
@@ -163,7 +165,8 @@ def test_pictures_in_the_text_wait_until_they_are_reached_and_keep_their_room(pa
     for image in soup(HTML / page).select("article img"):
         sized = {"width", "height"} <= set(image.attrs) or "height:" in str(image.get("style"))
         assert sized, f"{image['src']}"[:100]
-        if not image.find_parent("figure", class_="plane"):  # it stands at the top of the first page
+        top = image.find_parent("figure", class_="plane") or "opening-image" in image.get("class", [])
+        if not top:  # what stands at the top of a page is seen at once
             assert image["loading"] == "lazy", f"{image['src']}"[:100]
 
 

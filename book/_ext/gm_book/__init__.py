@@ -8,6 +8,7 @@
 * ``outputs``: each chapter shows what ``tools/execute.py`` kept of its execution; nothing is executed here
 * ``icons``, ``load``: what a page makes a browser load, and when; icons without a script for them
 * ``figures``: numbers and captions of figures; a drawing for light pages and one for dark ones
+* ``opening``, ``pictures``: the top of a page: its question, its picture, what it gives, needs and takes
 * ``first_page``: the plane of codes, the cards of the chapters, date and citation
 * ``about``: description, and what is shown of a link to the page
 * ``search``: a search for sections, exercises and terms that works from a disk too
@@ -36,7 +37,9 @@ from gm_book import (
     first_page,
     icons,
     load,
+    opening,
     page,
+    pictures,
     search,
     status,
     terms,
@@ -58,6 +61,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", cells.fold_cells)
     app.connect("doctree-read", cells.remove_widgets)
     app.connect("doctree-read", cells.mark_boxes)
+    app.connect("doctree-read", pictures.note)
+    app.connect("doctree-read", opening.lay_out)
     app.connect("doctree-read", cells.keep_punctuation)
     app.connect("doctree-read", page.note_coming)
     app.connect("doctree-read", fallback.announce)
@@ -79,7 +84,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_node(terms.Meaning, html=(terms.visit_meaning, terms.depart_meaning))
     app.add_post_transform(terms.ShowTerms)
     app.connect("html-page-context", terms.add_script)
+    app.add_directive("page-cards", opening.PageCards)
     app.add_post_transform(first_page.ShowArc)
+    app.add_post_transform(opening.ShowOpening)
     # Before the theme drops templates that show nothing, and after it has set its own footer.
     app.connect("html-page-context", page.prepare, priority=100)
     app.connect("html-page-context", page.add_footer, priority=900)

@@ -8,7 +8,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 from gm_book import icons
-from gm_book.first_page import question
+from gm_book.opening import aims, question
 from repository import repository
 
 LONGEST = 200  # characters; more is cut where it is shown
@@ -43,15 +43,17 @@ def describe(
 
 
 def description(app: Sphinx, pagename: str, doctree: nodes.document | None) -> str:
-    """Return the question that a page answers, if the arc asks one, and how its text begins."""
-    parts = [question(app.env, pagename), _beginning(doctree) if doctree else None]
+    """Return the question that a page answers, if there is one, and how its text begins."""
+    parts = [question(app.env, pagename), (aims(doctree) or _beginning(doctree)) if doctree else None]
     return shortened(" ".join(filter(None, parts)))
 
 
 def _beginning(doctree: nodes.document) -> str | None:
-    """Return the first paragraph that stands in a section itself and has no formula."""
+    """Return the first paragraph of a section itself, but for its question, that has no formula."""
     for paragraph in doctree.findall(nodes.paragraph):
-        if isinstance(paragraph.parent, nodes.section) and not list(paragraph.findall(nodes.math)):
+        if "opening-question" in paragraph["classes"] or list(paragraph.findall(nodes.math)):
+            continue
+        if isinstance(paragraph.parent, nodes.section):
             text = " ".join(paragraph.astext().split())
             if len(text) > 40:
                 return text

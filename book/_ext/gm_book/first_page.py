@@ -13,7 +13,6 @@ from typing import Any
 
 import yaml
 from docutils import nodes
-from PIL import Image, ImageChops
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.transforms.post_transforms import SphinxPostTransform
@@ -21,31 +20,10 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.osutil import relative_uri
 
 import latent_plane
+from gm_book import pictures
 from gm_book.cells import Fold
 from repository import repository
 
-# A card's picture is the figure of its chapter whose alternative text begins so; without one, the first.
-PICTURES = {
-    "00_tools": "A handwritten 1 that leans",
-    "01_what_is_a_generative_model": "Six rows of ten samples",
-    "02_distributions": "Left: a square grid over a round cloud",
-    "03_fitting": "Two histograms over the same axis",
-    "04_monte_carlo": "Two squares with sixteen points",
-    "05_latent_variables": "Four panels with the same cloud of points",
-    "06_autoencoders": "Two panels over the same box of the plane",
-    "07_elbo": "Three panels. Left, as fitted",
-    "08_reparameterization": "Three triangles with 600 dots",
-    "09_vae": "A grid of 20 by 20 decoded digits",
-    "10_blur_and_collapse": "Five rows of ten digits. Real: crisp",
-    "11_beyond_the_plain_vae": "Three rows of ten. Top: binarized digits",
-    "12_minimax": "Six snapshots of samples as dots",
-    "13_gan": "Sixty generated images",
-    "14_what_goes_wrong": "Ten panels in two rows",
-    "15_judging": "Twenty-four numbered digits",
-    "16a_images": "Thirty-two small images in colour",
-}
-CARD = (480, 300)  # pixels of a card's picture, twice those on the screen
-MARGIN = 12  # pixels left of the white around a figure
 NUMBER = re.compile(r"(\d\d)[a-z]? (.+?)(?: \(coming\))?")
 
 
@@ -144,10 +122,10 @@ def _name(person: dict[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Card:
-    """A row of the table of the arc: the chapter, its page if it is here, and the question it answers."""
+    """A chapter or a page of one: part, number, title, its page if it is here, the question it answers."""
 
     part: str
-    number: int
+    number: str
     title: str
     page: str | None
     question: str
@@ -171,27 +149,27 @@ class ShowArc(SphinxPostTransform):
                 yield "</ul>" if place else ""
                 yield f'<p class="arc-part">{html.escape(card.part)}</p>' if card.part else ""
                 yield '<ul class="cards">'
-            yield f"<li>{self._card(card)}</li>"
+            yield f"<li>{show(self.env, card)}</li>"
         yield "</ul>"
 
-    def _card(self, card: Card) -> str:
-        text = (
-            f'{self._picture(card)}<span class="card-title"><span class="card-number">{card.number}</span> '
-            f'{html.escape(card.title)}</span><span class="card-question">{html.escape(card.question)}</span>'
-        )
-        if card.page is None:
-            return f'<div class="card card-coming">{text}<span class="card-note">coming</span></div>'
-        address = self.app.builder.get_relative_uri(self.env.docname, card.page)
-        return f'<a class="card" href="{address}">{text}</a>'
 
-    def _picture(self, card: Card) -> str:
-        name = thumbnail(self.env, card.page) if card.page else None
-        if name is None:
-            return f'<span class="card-picture card-drawn" aria-hidden="true">{card.number}</span>'
-        width, height = CARD
-        address = relative_uri(_address(self.env), f"_images/{name}")
-        size = f'width="{width}" height="{height}"'
-        return f'<img class="card-picture" src="{address}" alt="" {size} loading="lazy" />'
+def show(env: BuildEnvironment, card: Card) -> str:
+    """Return a card as HTML, on the page that is written."""
+    text = (
+        f'{_picture(env, card)}<span class="card-title"><span class="card-number">{card.number}</span> '
+        f'{html.escape(card.title)}</span><span class="card-question">{html.escape(card.question)}</span>'
+    )
+    if card.page is None:
+        return f'<div class="card card-coming">{text}<span class="card-note">coming</span></div>'
+    address = env.app.builder.get_relative_uri(env.docname, card.page)
+    return f'<a class="card" href="{address}">{text}</a>'
+
+
+def _picture(env: BuildEnvironment, card: Card) -> str:
+    shown = pictures.thumbnail(env, card.page) if card.page else None
+    if shown is None:
+        return f'<span class="card-picture card-drawn" aria-hidden="true">{card.number}</span>'
+    return shown.image(relative_uri(_address(env), "_images/"), "card-picture", "lazy")
 
 
 def note_arc(app: Sphinx, document: nodes.document) -> None:
@@ -219,51 +197,7 @@ def _cards(env: BuildEnvironment, box: nodes.Element) -> Iterator[Card]:
             if named:
                 links = row.findall(lambda node: isinstance(node, nodes.Element) and "reftarget" in node)
                 page = next((str(link["reftarget"]) for link in links), None)
-                yield Card(part, int(named[1]), named[2], page, asked)
-
-
-def thumbnail(env: BuildEnvironment, page: str) -> str | None:
-    """Make the picture of a page's card from one of its figures; return the file's name in ``_images``.
-
-    A page above others, which has none, takes that of the first which has one.
-    """
-    figure = _figure(env, page)
-    if figure is None:
-        below = (thumbnail(env, name) for name in env.toctree_includes.get(page, []))
-        return next(filter(None, below), None)
-    name = f"card-{Path(page).name}.webp"
-    target = Path(env.app.outdir) / "_images" / name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    crop(Image.open(figure)).save(target, format="WEBP", quality=78, method=6)
-    return name
-
-
-def _figure(env: BuildEnvironment, page: str) -> Path | None:
-    figures = [node for node in env.get_doctree(page).findall(nodes.image) if node["uri"].endswith(".png")]
-    begin = PICTURES.get(Path(page).name, "")
-    fitting = [node for node in figures if node.get("alt", "").startswith(begin)] or figures
-    return Path(env.srcdir) / fitting[0]["uri"] if fitting else None
-
-
-def crop(figure: Image.Image) -> Image.Image:
-    """Return the part of a figure that a card shows: without white around it, from its upper left corner."""
-    picture = Image.new("RGB", figure.size, "white")
-    picture.paste(figure, mask=figure.getchannel("A") if "A" in figure.getbands() else None)
-    ink = ImageChops.difference(picture, Image.new("RGB", figure.size, "white")).getbbox()
-    left, top, right, bottom = ink or (0, 0, *figure.size)
-    picture = picture.crop((left - MARGIN, top - MARGIN, right + MARGIN, bottom + MARGIN))
-    # What lies beyond the figure is black after cropping: its margin is drawn white.
-    framed = Image.new("RGB", picture.size, "white")
-    framed.paste(
-        picture.crop((MARGIN, MARGIN, picture.width - MARGIN, picture.height - MARGIN)), (MARGIN, MARGIN)
-    )
-    width, height = CARD
-    scale = max(width / framed.width, height / framed.height)
-    resized = framed.resize(
-        (max(width, round(framed.width * scale)), max(height, round(framed.height * scale))),
-        Image.Resampling.LANCZOS,
-    )
-    return resized.crop((0, 0, width, height))
+                yield Card(part, str(int(named[1])), named[2], page, asked)
 
 
 def _address(env: BuildEnvironment) -> str:

@@ -161,7 +161,7 @@ def prose(element: nodes.Element) -> Iterator[nodes.Text]:
     for child in joined(element):
         if isinstance(child, nodes.raw):
             folded += sum(-1 if match[1] else 1 for match in DETAILS.finditer(child.astext()))
-        elif folded or isinstance(child, SKIPPED) or is_cell(child):
+        elif folded or isinstance(child, SKIPPED) or is_cell(child) or is_question(child):
             continue
         elif isinstance(child, nodes.Text):
             yield child
@@ -182,6 +182,10 @@ def joined(element: nodes.Element) -> list[nodes.Node]:
 
 def is_cell(node: nodes.Node) -> bool:
     return isinstance(node, nodes.container) and "nb_element" in node
+
+
+def is_question(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.paragraph) and "opening-question" in node["classes"]
 
 
 def entries(document: nodes.document, page: str) -> Iterator[tuple[Term, nodes.definition]]:
