@@ -182,6 +182,13 @@ def test_a_number_without_a_literal_in_the_code_is_reported_with_its_line(prose,
     assert line.startswith(f"07_toy.md:{place}: {number!r} stands in no code cell. Assert it beside the text")
 
 
+def test_the_number_of_an_equation_is_a_name_where_there_is_that_equation():
+    equation = "$$a = b\n  + c.\\tag{7.1}$$\n\n"
+    assert without_literal("07_toy.md", chapter(f"{equation}By (7.1) it falls.")) == []
+    (line,) = without_literal("07_toy.md", chapter(f"{equation}By (7.2) it falls."))
+    assert "'7.2' stands in no code cell" in line
+
+
 def test_an_alternative_text_states_its_numbers_like_prose():
     options = ':mystnb: {image: {alt: "A line that falls to 0.75."}}\n'
     (line,) = without_literal("07_toy.md", chapter("Look.", "draw()", options))
