@@ -10,6 +10,7 @@
 * ``first_page``: the plane of codes, the cards of the chapters, date and citation
 * ``about``: description, and what is shown of a link to the page
 * ``search``: a search for sections, exercises and terms that works from a disk too
+* ``slides``: what a slider was seen to draw, as frames that a reader moves
 * ``status``: the table of what was executed, when, and on which data
 * ``terms``: the first mention of a glossary term in a chapter shows its meaning, and the glossary links back
 """
@@ -36,6 +37,7 @@ from gm_book import (
     load,
     page,
     search,
+    slides,
     status,
     terms,
 )
@@ -51,6 +53,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", assets.copy_mathjax)
     app.connect("builder-inited", search.replace_sphinx_search)
     app.add_transform(anchors.NamedAnchors)
+    app.connect("doctree-read", slides.show_frames)
     app.connect("doctree-read", cells.show_exercises)
     app.connect("doctree-read", cells.fold_cells)
     app.connect("doctree-read", cells.remove_widgets)
@@ -73,6 +76,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_node(terms.Meaning, html=(terms.visit_meaning, terms.depart_meaning))
     app.add_post_transform(terms.ShowTerms)
     app.connect("html-page-context", terms.add_script)
+    app.add_node(slides.Frames, html=(slides.visit_frames, slides.depart_frames))
+    app.connect("html-page-context", slides.add_script)
     app.add_post_transform(first_page.ShowArc)
     # Before the theme drops templates that show nothing, and after it has set its own footer.
     app.connect("html-page-context", page.prepare, priority=100)
