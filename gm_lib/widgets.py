@@ -46,6 +46,7 @@ def slide(draw: Callable[..., Any], **sliders: Range | list[Any]) -> "ipywidgets
     reader asks for. There are at most 60 of them, of 400 kB together; with more places every second, third, …
     from the start on is taken, and both ends, of two sliders first of the one with more places. Of more than
     two sliders the first two move and the others stay at their start, after ``draw`` was tried at their ends.
+    A list of growing numbers is a slider there, too.
     A frame shows the figures that ``draw`` leaves open or shows by ``plt.show()``, one below another, and
     under them what it prints. The global random state is the same before each, and later as it was.
 
@@ -142,7 +143,7 @@ def _prerendered(draw: Callable[..., Any], sliders: dict[str, Any], start: dict[
                 name.replace("_", " "),
                 [_in_words(where[i]) for i in some],
                 some.index(first),
-                isinstance(sliders[name], list),
+                not _in_order(where),
             )
             for name, where, some, first in zip(moved, places, kept, starts, strict=True)
         ],
@@ -164,6 +165,11 @@ def _all_places(values: Any, start: Any) -> list[Any]:
     if not isinstance(slider, ipywidgets.IntSlider):
         places = [round(float(place), 10) for place in places]
     return sorted({*places, start, slider.max})
+
+
+def _in_order(places: list[Any]) -> bool:
+    """Tell whether places are growing numbers, as those of a slider are, and perhaps those of a list."""
+    return all(isinstance(place, Real) for place in places) and sorted(set(places)) == places
 
 
 def _thinned(lengths: list[int], starts: list[int], most: int) -> list[list[int]]:
@@ -231,9 +237,12 @@ def _shot(draw: Callable[..., Any], **values: Any) -> _Shot:
 @contextlib.contextmanager
 def _apart() -> Iterator[Callable[[], list[Figure]]]:
     """Let no figure be shown inside, and close in the end those made here; yield what lists these."""
+
+    def new() -> list[int]:
+        return [number for number in plt.get_fignums() if number not in before]
+
     before, show = plt.get_fignums(), plt.show
     plt.show = lambda *args, **settings: None
-    new = lambda: [number for number in plt.get_fignums() if number not in before]  # noqa: E731
     try:
         yield lambda: [plt.figure(number) for number in new()]
     finally:
@@ -288,7 +297,7 @@ def _same_size(shots: list[list[_Picture]]) -> list[Image.Image]:
 def _webp(image: Image.Image) -> bytes:
     """Return the image as a WebP file: exact, as lines are small, or nearly, if that is smaller."""
     files = []
-    for quality in ({"lossless": True, "quality": 50, "method": 3}, {"quality": 80, "method": 4}):
+    for quality in ({"lossless": True, "quality": 50, "method": 3}, {"quality": 60, "method": 4}):
         content = io.BytesIO()
         image.save(content, "WEBP", **quality)
         files.append(content.getvalue())
@@ -482,11 +491,8 @@ def _check(draw: Callable[..., Any], sliders: dict[str, Any]) -> None:
 
 def _try(draw: Callable[..., Any], *values: Any, **named: Any) -> None:
     """Call ``draw`` and show nothing of what it prints, displays and draws."""
-    before = plt.get_fignums()
-    with capture_output():
+    with _apart(), capture_output():
         draw(*values, **named)
-    for number in set(plt.get_fignums()) - set(before):
-        plt.close(number)
 
 
 def _someone_at_the_notebook() -> bool:

@@ -114,8 +114,8 @@ def test_drawings_and_images_are_told_apart_and_a_caption_has_its_formula(toy: T
     one, two = figures(toy)
     assert "frames-inked" in one["class"]
     assert "frames-inked" not in two["class"]
-    assert two.select(".caption .math")
-    assert not one.select(".caption")
+    assert two.select("figcaption .math")
+    assert not one.select("figcaption")
 
 
 def test_only_a_page_with_frames_loads_their_script(toy: ToyBook) -> None:

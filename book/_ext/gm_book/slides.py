@@ -49,7 +49,7 @@ def show_frames(app: Sphinx, document: nodes.document) -> None:
             data = json.loads(text.removeprefix(OUTPUT).removesuffix("</script>"))
             figure = Frames("", data=data, alt=alt, number=number)
             if caption := about.get("figure", {}).get("caption"):
-                figure += nodes.caption("", "", *paragraph(str(caption)).children)
+                figure += paragraph(str(caption))
             output.parent.parent.replace_self(figure)  # the bundle of this and the same as plain text
 
 
@@ -79,10 +79,12 @@ def visit_frames(translator: HTML5Translator, node: Frames) -> None:
         for place, control in enumerate(data["controls"], start=1)
     )
     translator.body.append(f'<div class="frames-controls" hidden>{"".join(controls)}</div>')
+    if node.children:
+        translator.body.append("<figcaption>")
 
 
 def depart_frames(translator: HTML5Translator, node: Frames) -> None:
-    translator.body.append("</figure>\n")
+    translator.body.append("</figcaption></figure>\n" if node.children else "</figure>\n")
 
 
 def add_script(
