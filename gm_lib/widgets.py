@@ -297,7 +297,7 @@ def _same_size(shots: list[list[_Picture]]) -> list[Image.Image]:
 def _webp(image: Image.Image) -> bytes:
     """Return the image as a WebP file: exact, as lines are small, or nearly, if that is smaller."""
     files = []
-    for quality in ({"lossless": True, "quality": 50, "method": 3}, {"quality": 60, "method": 4}):
+    for quality in ({"lossless": True, "quality": 50, "method": 3}, {"quality": 50, "method": 4}):
         content = io.BytesIO()
         image.save(content, "WEBP", **quality)
         files.append(content.getvalue())

@@ -87,7 +87,8 @@ def content(toy: ToyBook, picture: str) -> bytes:
 def seen(page: Page, place: int = 0) -> str:
     """Return the file of the frame that a figure shows, once it is there."""
     image = page.locator("figure.frames img").nth(place)
-    image.evaluate("(image) => image.decode()")
+    image.scroll_into_view_if_needed()
+    expect(image).to_have_js_property("complete", True)
     return str(image.evaluate("(image) => image.currentSrc")).rpartition("/")[2]
 
 
