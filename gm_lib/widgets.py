@@ -190,7 +190,7 @@ def _in_words(value: Any) -> str:
     """Return a value as a page shows it beside its slider."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return str(value)
-    words = str(value) if isinstance(value, int) else f"{float(value):.6g}"
+    words = f"{value:,}" if isinstance(value, int) else f"{float(value):,.7g}"
     return words.replace("-", "\N{MINUS SIGN}")
 
 

@@ -292,6 +292,12 @@ def test_a_list_of_growing_numbers_is_a_slider_on_the_page_and_another_a_menu() 
     assert list(kinds.values()) == [False, True, True]
 
 
+@pytest.mark.usefixtures("building")
+def test_places_are_written_as_one_writes_numbers() -> None:
+    frames = slide(print_only, x=[-0.1 - 0.2, 0.0, 10, 1e6])
+    assert frames.controls[0].places == ["−0.3", "0", "10", "1,000,000"]
+
+
 def print_only(x: Any) -> None:
     print(x)
 
