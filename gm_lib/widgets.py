@@ -1,10 +1,15 @@
-"""Sliders, questions and players of sounds, for a notebook; players for a page, too."""
+"""Sliders, questions and players of sounds, for a notebook; sliders and players for a page, too."""
 
 import base64
+import contextlib
 import html
 import inspect
 import io
-from collections.abc import Callable, Sequence
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
@@ -13,6 +18,9 @@ import matplotlib.pyplot as plt
 import torch
 from IPython import get_ipython
 from IPython.utils.capture import capture_output
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+from PIL import Image, ImageChops
 from torch import Tensor
 
 from gm_lib import runtime
@@ -22,7 +30,7 @@ from gm_lib.system.choose import choose
 Range = tuple[float, float] | tuple[float, float, float]
 
 
-def slide(draw: Callable[..., Any], **sliders: Range | list[Any]) -> ipywidgets.interactive | None:
+def slide(draw: Callable[..., Any], **sliders: Range | list[Any]) -> "ipywidgets.interactive | Frames | None":
     """Return sliders that call ``draw`` with their values, at once and whenever one is moved.
 
     Each keyword is an argument of ``draw`` and becomes a slider (a tuple: least, most, and perhaps the step)
@@ -30,27 +38,270 @@ def slide(draw: Callable[..., Any], **sliders: Range | list[Any]) -> ipywidgets.
     a cell with the call, so that the notebook shows what it returns.
 
     Without a notebook, or where nobody can move a slider since a program runs the notebook (nbconvert,
-    papermill), ``draw`` is called once, with the values that the sliders would start at. While the
-    book is being built (``GM_STRICT=1``) nothing is shown, since a page has no kernel to answer its sliders:
-    there a figure of its own takes their place. ``draw`` is tried, though, at the start and at both ends of
-    the sliders, so that a broken one stops the build. Both return ``None``.
+    papermill), ``draw`` is called once, with the values that the sliders would start at, and ``None`` is
+    returned.
 
-    Raises ``ValueError`` for a name that is no argument of ``draw``, a missing one, or a range that is none.
+    A page has no kernel to answer its sliders. So while the book is being built (``GM_STRICT=1``) ``draw`` is
+    called at all their places, and :class:`Frames` are returned, of which the page shows the one that its
+    reader asks for. There are at most 60 of them, of 400 kB together; with more places every second, third, …
+    from the start on is taken, and both ends, of two sliders first of the one with more places. Of more than
+    two sliders the first two move and the others stay at their start, after ``draw`` was tried at their ends.
+    A list of growing numbers is a slider there, too.
+    A frame shows the figures that ``draw`` leaves open or shows by ``plt.show()``, one below another, and
+    under them what it prints. The global random state is the same before each, and later as it was.
+
+    Raises ``ValueError`` for a name that is no argument of ``draw``, a missing one, or a range that is none;
+    while the book is built also if ``draw`` leaves nothing to show, displays what is no figure, or makes
+    frames of more than 130 kB.
     """
     _check(draw, sliders)
     start = {name: _first_value(draw, name, values) for name, values in sliders.items()}
     if runtime.strict():
-        for end in (0, 1):
-            ends = {
-                name: values[end - 1 if isinstance(values, list) else end] for name, values in sliders.items()
-            }
-            _try(draw, **ends)
-        _try(draw, **start)
-        return None
+        return _prerendered(draw, sliders, start)
     if not _someone_at_the_notebook():
         draw(**start)
         return None
     return ipywidgets.interactive(draw, **sliders)
+
+
+@dataclass(frozen=True)
+class Control:
+    """A slider or menu of :class:`Frames`: its name, its places in words, and at which of them it starts."""
+
+    name: str
+    places: list[str]
+    start: int
+    is_menu: bool
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What a function draws at every place of its sliders, for a page; :func:`slide` makes them.
+
+    ``pictures`` are WebP files, all of one size, and ``texts`` what was printed with each; one of the two may
+    be empty. The last control moves fastest. ``width`` and ``height`` are pixels of the page: a picture has
+    twice as many. ``inked``: it holds drawings on white alone, no images.
+
+    As HTML it is a script with these as data, which the book's builder makes a figure with controls of.
+    """
+
+    controls: list[Control]
+    pictures: list[bytes]
+    texts: list[str]
+    width: int
+    height: int
+    inked: bool
+
+    def _repr_html_(self) -> str:
+        data = vars(self) | {
+            "controls": [vars(control) for control in self.controls],
+            "pictures": [base64.b64encode(picture).decode() for picture in self.pictures],
+        }
+        return f"{FRAMES}{json.dumps(data).replace('</', '<' + chr(92) + '/')}</script>"
+
+    def __repr__(self) -> str:
+        places = " and ".join(f"{len(control.places)} places of {control.name}" for control in self.controls)
+        return f"{len(self.pictures or self.texts)} frames, {places}"
+
+
+FRAMES = '<script type="application/json" data-gm="frames">'
+MOST_FRAMES, MOST_BYTES = 60, 400_000
+
+
+def _prerendered(draw: Callable[..., Any], sliders: dict[str, Any], start: dict[str, Any]) -> Frames:
+    """Return what ``draw`` shows at each place of the first two sliders."""
+    for end in (0, 1) if len(sliders) > 2 else ():
+        _try(draw, **{name: _all_places(values, start[name])[-end] for name, values in sliders.items()})
+    moved = list(sliders)[:2]
+    places = [_all_places(sliders[name], start[name]) for name in moved]
+    starts = [where.index(start[name]) for name, where in zip(moved, places, strict=True)]
+    drawn: dict[tuple[Any, ...], _Shot] = {}
+    most = 0  # only the start and the ends, from which is told for how many there is room
+    while True:
+        kept = _thinned([len(where) for where in places], starts, most)
+        grid = list(itertools.product(*kept))
+        for at in grid:
+            if at not in drawn:
+                here = {name: where[i] for name, where, i in zip(moved, places, at, strict=True)}
+                drawn[at] = _shot(draw, **{**start, **here})
+        shots = [drawn[at] for at in grid]
+        pictures = _same_size([shot.pictures for shot in shots])
+        files = [_webp(picture) for picture in pictures]
+        size = sum(map(len, set(files))) or 1
+        if most and size <= MOST_BYTES:
+            break
+        most = min(MOST_FRAMES if most == 0 else len(grid) - 1, len(grid) * MOST_BYTES // size)
+        if most < 3:
+            raise ValueError(
+                f"{len(files)} frames take {size // 1000} kB, and there is room for {MOST_BYTES // 1000}: "
+                "let draw make a smaller figure."
+            )
+    texts = [shot.text for shot in shots]
+    return Frames(
+        controls=[
+            Control(
+                name.replace("_", " "),
+                [_in_words(where[i]) for i in some],
+                some.index(first),
+                not _in_order(where),
+            )
+            for name, where, some, first in zip(moved, places, kept, starts, strict=True)
+        ],
+        pictures=files,
+        texts=texts if any(texts) else [],
+        width=math.ceil(pictures[0].width / SHARP) if pictures else 0,
+        height=math.ceil(pictures[0].height / SHARP) if pictures else 0,
+        inked=not any(shot.has_images for shot in shots),
+    )
+
+
+def _all_places(values: Any, start: Any) -> list[Any]:
+    """Return all that a slider or menu can be set to, with its start and both of its ends."""
+    if isinstance(values, list):
+        return values
+    slider = ipywidgets.interactive.widget_from_abbrev(values, start)
+    steps = int((slider.max - slider.min) / slider.step + 1e-6)
+    places = [slider.min + k * slider.step for k in range(steps + 1)]
+    if not isinstance(slider, ipywidgets.IntSlider):
+        places = [round(float(place), 10) for place in places]
+    return sorted({*places, start, slider.max})
+
+
+def _in_order(places: list[Any]) -> bool:
+    """Tell whether places are growing numbers, as those of a slider are, and perhaps those of a list."""
+    return all(isinstance(place, Real) for place in places) and sorted(set(places)) == places
+
+
+def _thinned(lengths: list[int], starts: list[int], most: int) -> list[list[int]]:
+    """Return which places of each slider are kept, so that their grid has at most so many."""
+    strides = [1 for _ in lengths]
+    while True:
+        kept = [
+            sorted({0, n - 1, *range(first % stride, n, stride)})
+            for n, first, stride in zip(lengths, starts, strides, strict=True)
+        ]
+        sizes = [len(some) for some in kept]
+        if math.prod(sizes) <= max(most, 1) or max(sizes) <= 3:
+            return kept
+        strides[sizes.index(max(sizes))] += 1
+
+
+def _in_words(value: Any) -> str:
+    """Return a value as a page shows it beside its slider."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return str(value)
+    words = f"{value:,}" if isinstance(value, int) else f"{float(value):,.7g}"
+    return words.replace("-", "\N{MINUS SIGN}")
+
+
+SHARP = 2  # pixels of a frame for each of the page's
+_AROUND = 1.0  # inches around a figure in which something of it may lie, such as a legend
+_EDGE = 12  # pixels of a frame that stay white around what is drawn
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """What of a figure is not white, and where that is: its left upper corner, in pixels."""
+
+    image: Image.Image
+    left: int
+    top: int
+
+
+@dataclass(frozen=True)
+class _Shot:
+    """What ``draw`` showed once."""
+
+    pictures: list[_Picture]
+    text: str
+    has_images: bool
+
+
+def _shot(draw: Callable[..., Any], **values: Any) -> _Shot:
+    with _apart() as made:
+        with runtime.forked_rng(seed=0), capture_output(stderr=False) as said:
+            draw(**values)
+        figures = made()
+        text = said.stdout.rstrip()
+        if said.outputs:
+            raise ValueError(
+                "a frame of slide() holds figures and what is printed, and draw displayed something else: "
+                "end it with plt.show(), or print."
+            )
+        if not (figures or text):
+            raise ValueError(f"draw made no figure and printed nothing at {values}.")
+        has_images = any(figure.images or any(axes.images for axes in figure.axes) for figure in figures)
+        return _Shot([_pictured(figure) for figure in figures], text, has_images)
+
+
+@contextlib.contextmanager
+def _apart() -> Iterator[Callable[[], list[Figure]]]:
+    """Let no figure be shown inside, and close in the end those made here; yield what lists these."""
+
+    def new() -> list[int]:
+        return [number for number in plt.get_fignums() if number not in before]
+
+    before, show = plt.get_fignums(), plt.show
+    plt.show = lambda *args, **settings: None
+    try:
+        yield lambda: [plt.figure(number) for number in new()]
+    finally:
+        plt.show = show
+        for number in new():
+            plt.close(number)
+
+
+def _pictured(figure: Figure) -> _Picture:
+    """Return the figure's picture without the white around it."""
+    width, height = figure.get_size_inches()
+    content = io.BytesIO()
+    figure.savefig(
+        content,
+        format="png",
+        dpi=SHARP * figure.dpi,
+        bbox_inches=Bbox([[-_AROUND, -_AROUND], [width + _AROUND, height + _AROUND]]),
+        pil_kwargs={"compress_level": 0},
+    )
+    whole = Image.open(content).convert("RGB")
+    box = ImageChops.difference(whole, Image.new("RGB", whole.size, "white")).getbbox() or (0, 0, 1, 1)
+    return _Picture(whole.crop(box), box[0], box[1])
+
+
+def _same_size(shots: list[list[_Picture]]) -> list[Image.Image]:
+    """Return one image for each shot, all of one size; a shot's figures stand one below another."""
+    rows = []  # for each place of a figure in a shot, what holds that figure of all shots
+    for row in range(max(map(len, shots))):
+        pictures = [shot[row] for shot in shots if len(shot) > row]
+        rows.append(
+            (
+                min(picture.left for picture in pictures),
+                min(picture.top for picture in pictures),
+                max(picture.left + picture.image.width for picture in pictures),
+                max(picture.top + picture.image.height for picture in pictures),
+            )
+        )
+    if not rows:
+        return []
+    width = max(right - left for left, _, right, _ in rows) + 2 * _EDGE
+    height = sum(bottom - top + 2 * _EDGE for _, top, _, bottom in rows)
+    images = []
+    for shot in shots:
+        image, y = Image.new("RGB", (width, height), "white"), _EDGE
+        for picture, (left, top, _, bottom) in zip(shot, rows, strict=False):
+            image.paste(picture.image, (picture.left - left + _EDGE, picture.top - top + y))
+            y += bottom - top + 2 * _EDGE
+        images.append(image)
+    return images
+
+
+def _webp(image: Image.Image) -> bytes:
+    """Return the image as a WebP file: exact, as lines are small, or nearly, if that is smaller."""
+    files = []
+    for quality in ({"lossless": True, "quality": 50, "method": 3}, {"quality": 50, "method": 4}):
+        content = io.BytesIO()
+        image.save(content, "WEBP", **quality)
+        files.append(content.getvalue())
+    return min(files, key=len)
 
 
 def quiz(
@@ -240,11 +491,8 @@ def _check(draw: Callable[..., Any], sliders: dict[str, Any]) -> None:
 
 def _try(draw: Callable[..., Any], *values: Any, **named: Any) -> None:
     """Call ``draw`` and show nothing of what it prints, displays and draws."""
-    before = plt.get_fignums()
-    with capture_output():
+    with _apart(), capture_output():
         draw(*values, **named)
-    for number in set(plt.get_fignums()) - set(before):
-        plt.close(number)
 
 
 def _someone_at_the_notebook() -> bool:

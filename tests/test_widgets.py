@@ -1,7 +1,6 @@
 """Sliders, quizzes, players: callbacks hold at every extreme, and nothing waits where nobody can answer."""
 
 import base64
-import inspect
 import io
 import itertools
 import json
@@ -16,7 +15,9 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from matplotlib.patches import Rectangle
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from PIL import Image
 
 from gm_lib import widgets
@@ -116,33 +117,232 @@ def test_without_a_notebook_it_draws_once_where_the_sliders_would_start() -> Non
     assert calls == [(2.0, "x")]
 
 
-@pytest.mark.usefixtures("in_notebook")
-def test_while_the_book_is_built_it_is_tried_at_start_and_ends_and_nothing_is_shown(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+# --- while the book is built
+
+
+@pytest.fixture
+def building(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GM_STRICT", "1")
-    draw, calls = drawing()
-    kept = plt.figure()
 
-    def noisy(**values: Any) -> None:
-        draw(**values)
-        plt.figure()
-        print("drawn")
 
-    noisy.__signature__ = inspect.signature(draw)  # type: ignore[attr-defined]
-    assert slide(noisy, **SLIDERS) is None
-    assert set(calls) == {(1.0, 3, "mean"), (-3.0, 1, "draw"), (3.0, 9, "mean")}
+def marked(x: float = 0.5, y: float = 0.5, *, size: tuple[float, float] = (2.0, 1.5)) -> Any:
+    """A figure without axes, with a small square at (x, y)."""
+    figure = plt.figure(figsize=size)
+    figure.patches.append(Rectangle((x, y), 0.1, 0.1, transform=figure.transFigure, color="black"))
+    return figure
+
+
+def opened(frames: Any) -> list[np.ndarray]:
+    return [np.asarray(Image.open(io.BytesIO(file)).convert("L"), dtype=float) for file in frames.pictures]
+
+
+def square(image: np.ndarray) -> tuple[float, float]:
+    """Where the middle of the black square is, in pixels from the left and from the top."""
+    rows, columns = np.nonzero(image < 128)
+    return columns.mean(), rows.mean()
+
+
+@pytest.mark.usefixtures("building")
+def test_a_page_gets_a_frame_of_every_place_and_knows_where_the_slider_starts() -> None:
+    frames = slide(lambda x=0.5: marked(x), x=(0.0, 0.8, 0.1))
+    assert len(frames.pictures) == 9
+    (control,) = frames.controls
+    assert control.places == ["0", "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8"]
+    assert (control.name, control.start, control.is_menu) == ("x", 5, False)
+    assert repr(frames) == "9 frames, 9 places of x"
+
+
+@pytest.mark.usefixtures("building")
+def test_frames_have_one_size_twice_as_sharp_and_what_moves_moves_in_them() -> None:
+    frames = slide(lambda x=0.4, y=0.0: marked(x, y), x=(0.0, 0.8, 0.4), y=(0.0, 0.8, 0.8))
+    images = opened(frames)
+    assert {image.shape for image in images} == {images[0].shape}
+    assert (2 * frames.height, 2 * frames.width) == pytest.approx(images[0].shape, abs=2)
+    inch = 2 * plt.rcParams["figure.dpi"]
+    x, y = np.array([square(image) for image in images]).T
+    # the last slider moves fastest
+    np.testing.assert_allclose(x - x[0], 2.0 * inch * np.array([0, 0, 0.4, 0.4, 0.8, 0.8]), atol=1.5)
+    np.testing.assert_allclose(y - y[0], -1.5 * inch * np.array([0, 0.8] * 3), atol=1.5)
+
+
+@pytest.mark.usefixtures("building")
+def test_a_figure_that_grows_and_several_figures_still_make_frames_of_one_size() -> None:
+    def draw(k: int) -> None:
+        for i in range(k):
+            marked(0.1 * i, size=(1.0 + k, 1.0))
+            plt.show()
+
+    one, two, three = opened(slide(draw, k=(1, 3)))
+    assert one.shape == two.shape == three.shape
+    assert [(image < 128).any(axis=1).sum() > 0 for image in (one, two, three)] == [True] * 3
+    heights = [np.diff((image < 128).any(axis=1).astype(int)).clip(0).sum() for image in (one, two, three)]
+    assert heights == [1, 2, 3]
+
+
+@pytest.mark.usefixtures("building")
+def test_what_is_printed_is_kept_as_text_with_or_without_a_figure(capsys: pytest.CaptureFixture[str]) -> None:
+    def draw(kind: str) -> None:
+        print("this is", kind)
+
+    frames = slide(draw, kind=["a", "b"])
+    assert (frames.texts, frames.pictures, frames.controls[0].is_menu) == (
+        ["this is a", "this is b"],
+        [],
+        True,
+    )
     assert capsys.readouterr().out == ""
+    frames = slide(lambda x: (marked(x), print(x)), x=(0, 1))
+    assert (frames.texts, len(frames.pictures)) == (["0", "1"], 2)
+
+
+@pytest.mark.usefixtures("building")
+def test_too_many_places_are_thinned_evenly_and_start_and_ends_stay() -> None:
+    called: list[int] = []
+
+    def draw(d: int = 7) -> None:
+        called.append(d)
+        print(d)
+
+    frames = slide(draw, d=(0, 250))
+    kept = [int(place) for place in frames.controls[0].places]
+    assert len(kept) <= 60
+    assert sorted(called) == kept
+    assert {0, 7, 250} <= set(kept)
+    assert frames.controls[0].start == kept.index(7)
+    assert set(np.diff(kept[1:-1])) == {5}
+
+
+@pytest.mark.parametrize("lengths", [(61,), (200,), (61, 29), (100, 2), (30, 40)])
+@pytest.mark.parametrize("most", [60, 10])
+def test_a_thinned_grid_is_no_larger_than_asked_and_keeps_start_and_ends(
+    lengths: tuple[int, ...], most: int
+) -> None:
+    starts = [n // 3 for n in lengths]
+    kept = widgets._thinned(list(lengths), starts, most)
+    assert math.prod(map(len, kept)) <= most
+    assert all({0, start, n - 1} <= set(some) for n, start, some in zip(lengths, starts, kept, strict=True))
+
+
+@pytest.mark.usefixtures("building")
+def test_frames_that_are_too_heavy_become_fewer() -> None:
+    def noise(k: int = 0) -> None:
+        figure = plt.figure(figsize=(2, 2))
+        figure.figimage(np.random.default_rng(k).random((440, 440)), cmap="gray", vmin=0, vmax=1)
+
+    frames = slide(noise, k=(0, 40))
+    assert 3 <= len(frames.pictures) < 41
+    assert sum(map(len, frames.pictures)) <= 400_000
+    assert [frames.controls[0].places[i] for i in (0, -1)] == ["0", "40"]
+    assert not frames.inked
+
+
+@pytest.mark.usefixtures("building")
+def test_of_three_sliders_two_move_after_all_were_tried_at_their_ends() -> None:
+    calls: list[tuple[int, int, int]] = []
+
+    def draw(a: int = 1, b: int = 1, c: int = 5) -> None:
+        calls.append((a, b, c))
+        print(a, b, c)
+
+    frames = slide(draw, a=(0, 2), b=(0, 1), c=(0, 9))
+    assert [control.name for control in frames.controls] == ["a", "b"]
+    assert set(frames.texts) == {f"{a} {b} 5" for a in (0, 1, 2) for b in (0, 1)}
+    assert {(0, 0, 0), (2, 1, 9)} <= set(calls)
+
+
+@pytest.mark.usefixtures("building")
+def test_frames_do_not_depend_on_the_random_state_and_leave_it_as_it_was() -> None:
+    def draw(k: int) -> None:
+        print(k, torch.rand(2), np.random.random(2))  # noqa: NPY002
+
+    torch.manual_seed(5)
+    first = slide(draw, k=(0, 3)).texts
+    after = torch.rand(1)
+    torch.manual_seed(5)
+    assert torch.rand(1) == after
+    torch.manual_seed(6)
+    assert slide(draw, k=(0, 3)).texts == first
+
+
+@pytest.mark.usefixtures("building")
+def test_frames_made_again_have_the_same_bytes() -> None:
+    first, second = (slide(marked, x=(0.0, 0.5, 0.1))._repr_html_() for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.usefixtures("building")
+def test_a_drawing_is_inked_and_one_with_an_image_is_not() -> None:
+    def draw(k: int, image: bool = True) -> None:
+        ax = plt.figure(figsize=(1, 1)).add_subplot()
+        if image:
+            ax.imshow(np.eye(k + 2))
+        else:
+            ax.plot([0, k])
+
+    assert slide(lambda k: draw(k, image=False), k=(0, 1)).inked
+    assert not slide(draw, k=(0, 1)).inked
+
+
+@pytest.mark.usefixtures("building")
+def test_a_list_of_growing_numbers_is_a_slider_on_the_page_and_another_a_menu() -> None:
+    kinds = {
+        values: slide(print_only, x=list(values)).controls[0].is_menu
+        for values in [(1, 2.5, 10), (3, 2), ("a", "b")]
+    }
+    assert list(kinds.values()) == [False, True, True]
+
+
+@pytest.mark.usefixtures("building")
+def test_places_are_written_as_one_writes_numbers() -> None:
+    frames = slide(print_only, x=[-0.1 - 0.2, 0.0, 10, 1e6])
+    assert frames.controls[0].places == ["−0.3", "0", "10", "1,000,000"]
+
+
+def print_only(x: Any) -> None:
+    print(x)
+
+
+@pytest.mark.usefixtures("building")
+def test_what_no_frame_can_hold_and_nothing_at_all_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="draw made no figure and printed nothing"):
+        slide(lambda k: None, k=(0, 1))
+    cell = nbformat.v4.new_code_cell(
+        "from gm_lib.widgets import slide\nfrom IPython.display import HTML, display\n"
+        "slide(lambda k: display(HTML('<b>')), k=(1, 9))"
+    )
+    with pytest.raises(CellExecutionError, match="draw displayed something else"):
+        NotebookClient(nbformat.v4.new_notebook(cells=[cell]), kernel_name="python3").execute()
+
+
+@pytest.mark.usefixtures("building")
+def test_in_a_kernel_shown_figures_become_frames_and_nothing_else_is_shown() -> None:
+    cell = nbformat.v4.new_code_cell(
+        "import matplotlib.pyplot as plt\nfrom gm_lib import plotting\nfrom gm_lib.widgets import slide\n"
+        "def draw(k):\n    plt.figure()\n    plt.show()\n"
+        "    return plotting.show_images(plotting.np.full((1, 8, 8), k / 9))\n"
+        "slide(draw, k=(1, 9))"
+    )
+    NotebookClient(nbformat.v4.new_notebook(cells=[cell]), kernel_name="python3").execute()
+    (output,) = cell.outputs
+    assert output["output_type"] == "execute_result"
+    assert output["data"]["text/plain"] == "9 frames, 9 places of k"
+    assert output["data"]["text/html"].startswith(widgets.FRAMES)
+
+
+@pytest.mark.usefixtures("building")
+def test_figures_of_before_stay_open_and_those_of_frames_do_not() -> None:
+    kept, show = plt.figure(), plt.show
+    slide(marked, x=(0.0, 0.5, 0.1))
     assert plt.get_fignums() == [kept.number]
+    assert plt.show is show
     plt.close(kept)
 
 
-def test_a_callback_that_breaks_at_an_end_of_its_slider_stops_the_build(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("GM_STRICT", "1")
-    with pytest.raises(ZeroDivisionError):
-        slide(lambda k=3: 1 / (k - 9), k=(1, 9))
+@pytest.mark.usefixtures("building")
+def test_a_callback_that_breaks_anywhere_on_its_slider_stops_the_build() -> None:
+    for place in (1, 5, 9):
+        with pytest.raises(ZeroDivisionError):
+            slide(lambda k=3, place=place: print(1 / (k - place)), k=(1, 9))
 
 
 @pytest.mark.parametrize(

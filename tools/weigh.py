@@ -3,8 +3,8 @@
     python tools/weigh.py [PATTERN ...]
 
 What makes the page are HTML, style sheets, scripts and fonts: as they are, and as gzip makes them, which most
-servers send. Pictures are all of a page, also those that are loaded only when a reader comes to them. Needs
-Chromium.
+servers send. Pictures are all of a page, also those that are loaded only when a reader comes to them, and all
+the frames of its sliders. Needs Chromium.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ def weigh(tab: Page, page: Path) -> Weight:
         open_page(tab, page.as_uri())
     finally:
         tab.remove_listener("request", note)
+    frames = "[...document.querySelectorAll('figure.frames')].flatMap((f) => JSON.parse(f.dataset.pictures))"
+    files |= {(page.parent / frame).resolve(): "image" for frame in tab.evaluate(frames)}
     return Weight(files)
 
 

@@ -12,6 +12,7 @@
 * ``first_page``: the plane of codes, the cards of the chapters, date and citation
 * ``about``: description, and what is shown of a link to the page
 * ``search``: a search for sections, exercises and terms that works from a disk too
+* ``slides``: what a slider was seen to draw, as frames that a reader moves
 * ``status``: the table of what was executed, when, and on which data
 * ``terms``: the first mention of a glossary term in a chapter shows its meaning, and the glossary links back
 """
@@ -41,6 +42,7 @@ from gm_book import (
     page,
     pictures,
     search,
+    slides,
     status,
     terms,
 )
@@ -57,6 +59,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", search.replace_sphinx_search)
     app.add_transform(anchors.NamedAnchors)
     app.add_transform(figures.Figures)
+    app.connect("doctree-read", slides.show_frames)
     app.connect("doctree-read", cells.show_exercises)
     app.connect("doctree-read", cells.fold_cells)
     app.connect("doctree-read", cells.remove_widgets)
@@ -85,6 +88,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_post_transform(terms.ShowTerms)
     app.connect("html-page-context", terms.add_script)
     app.add_directive("page-cards", opening.PageCards)
+    app.add_node(slides.Frames, html=(slides.visit_frames, slides.depart_frames))
+    app.connect("html-page-context", slides.add_script)
     app.add_post_transform(first_page.ShowArc)
     app.add_post_transform(opening.ShowOpening)
     # Before the theme drops templates that show nothing, and after it has set its own footer.

@@ -189,12 +189,12 @@ def _hints(number: str) -> list[nodes.Node]:
     hints = find(number).hints
     names = ["Hint"] if len(hints) == 1 else [f"Hint {place}" for place in range(1, len(hints) + 1)]
     return [
-        Fold("", _paragraph(text), kind="hint", name=name) for name, text in zip(names, hints, strict=True)
+        Fold("", paragraph(text), kind="hint", name=name) for name, text in zip(names, hints, strict=True)
     ]
 
 
-def _paragraph(text: str) -> nodes.paragraph:
-    """Return a hint as a paragraph; of markup it knows `code` and $mathematics$."""
+def paragraph(text: str) -> nodes.paragraph:
+    """Return a hint or a caption as a paragraph; of markup it knows `code` and $mathematics$."""
     paragraph = nodes.paragraph()
     end = 0
     for match in INLINE.finditer(text):
