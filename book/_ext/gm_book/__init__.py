@@ -67,6 +67,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", pictures.note)
     app.connect("doctree-read", opening.lay_out)
     app.connect("doctree-read", cells.keep_punctuation)
+    app.connect("doctree-read", cells.let_tags_stand)
     app.connect("doctree-read", page.note_coming)
     app.connect("doctree-read", fallback.announce)
     app.connect("doctree-read", first_page.note_arc)

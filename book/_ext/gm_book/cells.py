@@ -135,6 +135,15 @@ def keep_punctuation(app: Sphinx, document: nodes.document) -> None:
             parent.insert(place, [together, nodes.Text(after[mark.end() :])])
 
 
+def let_tags_stand(app: Sphinx, document: nodes.document) -> None:
+    r"""Let an equation of several lines have a `\tag`, which may not stand in the `split` that Sphinx makes."""
+    for formula in document.findall(nodes.math_block):
+        text = formula.astext()
+        if r"\tag{" in text and r"\\" in text:
+            formula["nowrap"] = True
+            formula.children = [nodes.Text(rf"\begin{{equation*}}{text}\end{{equation*}}")]
+
+
 def _until_check(task: nodes.Element, number: str) -> list[nodes.Node] | None:
     """Return the siblings from the task to the cell that checks it; None if another part comes before."""
     is_check = re.compile(rf'check\(\s*"{re.escape(number)}"')
