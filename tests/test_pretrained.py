@@ -108,7 +108,7 @@ def test_flow_matching_writes_the_digits_it_is_asked_for_as_often_as_its_card_sa
     y = torch.arange(200) % 10
     x = model.sample(200, y, steps=8, generator=torch.Generator().manual_seed(1))
     found = (read_digits(pretrained.digit_classifier(), x).argmax(-1) == y).double().mean().item()
-    assert found == pytest.approx(at, abs=4 * (at * (1 - at) * (1 / 200 + 1 / 1000)) ** 0.5)
+    assert found == pytest.approx(at, abs=4 * (at * (1 - at) * (1 / 200 + 1 / 2000)) ** 0.5)
     assert (pretrained.WEIGHTS / "digit_flow_matching.safetensors").stat().st_size <= 700_000
 
 
@@ -332,7 +332,7 @@ def test_the_diffusion_model_bounds_what_its_card_says_and_writes_the_digits_tha
     share = (read_digits(pretrained.digit_classifier(), made).argmax(-1) == digits).double().mean().item()
     p = said["samples"]["as_asked"]
     assert abs(share - p) < 4 * math.sqrt(p * (1 - p) * (1 / 100 + 1 / said["samples"]["n_samples"])) + 0.01
-    assert p > 0.2  # by chance it is a tenth
+    assert p > 0.8
     assert (pretrained.WEIGHTS / "digit_diffusion.safetensors").stat().st_size <= 700_000
 
 

@@ -455,8 +455,8 @@ def shapes_gan(seed: int, run: Path | None) -> Made:
     return Made(generator, facts)
 
 
-FLOW_MATCHING_WIDTH, FLOW_MATCHING_STEPS, FLOW_MATCHING_BATCH = 16, 1000, 64
-FLOW_MATCHING_LOOKS, FLOW_MATCHING_SAMPLES = (1, 2, 4, 8, 16), 1000  # Euler's steps, samples of each
+FLOW_MATCHING_WIDTH, FLOW_MATCHING_STEPS, FLOW_MATCHING_BATCH = 32, 6000, 64
+FLOW_MATCHING_LOOKS, FLOW_MATCHING_SAMPLES = (1, 2, 4, 8, 16, 32), 2000  # Euler's steps, samples of each
 
 
 def digit_flow_matching(seed: int, run: Path | None) -> Made:
@@ -935,10 +935,10 @@ def music_scores(model: SequenceVAE, pieces: Pieces, seed: int) -> dict[str, Any
     return scores
 
 
-DIFFUSION_CONFIG: dict[str, Any] = {"width": 32, "num_classes": 10, "lr": 2e-3, "decay_steps": 450}
-DIFFUSION_STEPS, DIFFUSION_BATCH = 450, 64
-DIFFUSION_SAMPLES = 300  # judged
-DIFFUSION_SCORED, DIFFUSION_DRAWS = 500, 4  # test images, and draws for the bound of each
+DIFFUSION_CONFIG: dict[str, Any] = {"width": 32, "num_classes": 10, "lr": 1e-3, "decay_steps": 5000}
+DIFFUSION_STEPS, DIFFUSION_BATCH = 5000, 64
+DIFFUSION_SAMPLES = 1000  # judged
+DIFFUSION_SCORED, DIFFUSION_DRAWS = 2000, 4  # test images, and draws for the bound of each
 
 
 def digit_diffusion(seed: int, run: Path | None) -> Made:

@@ -55,6 +55,7 @@ _NAMES = re.compile(
     r"(?:,?\s+(?:(?:and|or|to)\s+)?\d+(?:\.\d+)*\b)+",
     re.IGNORECASE,
 )
+_TAG = re.compile(r"\\tag\{(\d+\.\d+)\}")  # an equation's number, which prose has between brackets
 _READING_TIME = re.compile(r"\*\*Time:\*\*.*?(?=\n\n|\Z)", re.DOTALL)
 _ALTERNATIVE = re.compile(
     r'^\s*(?::mystnb: \{image: \{)?alt: (?:"(?P<text>[^"\n]*)"|(?P<plain>[^"\n]+))', re.M
@@ -165,7 +166,8 @@ def _prose(text: str) -> str:
     """Return the text with everything blanked that states no number: code, quotations, addresses, names."""
     text = _blank(QUOTE, _without_code(text))
     text = _blank(re.compile(r"(?<=\])\([^()\s]*(?:\([^()\s]*\)[^()\s]*)*\)|https?://\S+"), text)
-    for pattern in (TASK, _NAMES, _READING_TIME):
+    equations = [re.compile(re.escape(f"({number})")) for number in _TAG.findall(text)]
+    for pattern in (TASK, _NAMES, _READING_TIME, *equations):
         text = _blank(pattern, text)
     return text
 

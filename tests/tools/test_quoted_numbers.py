@@ -155,6 +155,7 @@ def test_an_allowed_passage_is_left_alone_also_over_two_lines_and_reported_when_
         ("> **Exercise 7.1** · ●○○ · 5 min. Write it.", "pass"),
         ("By exercise 7.1, chapter 8 and section 5.2.", "pass"),
         ("It computes `0.75 s`.", "pass"),
+        ("$$a = b \\tag{7.1}$$\n\nBy (7.1) and\n(7.1) again.", "pass"),
     ],
 )
 def test_a_number_that_stands_in_the_code_may_stand_in_the_prose(prose, code):
@@ -168,6 +169,8 @@ def test_a_number_that_stands_in_the_code_may_stand_in_the_prose(prose, code):
         ("It is about $46$ nats.", "46$ nats"),
         ("The slope is $2\\theta = 3.3$.", "3.3"),
         ("It reads 99 %.", "99 %"),
+        ("By (7.2), with $a = b \\tag{7.1}$.", "7.2"),
+        ("It is 7.1 high. $$a = b \\tag{7.1}$$", "7.1"),
         ("| VAE | 102.6 |", "102.6"),
         ("<details>\n<summary>More</summary>\n\nIt is 0.75.\n\n</details>", "0.75"),
     ],
