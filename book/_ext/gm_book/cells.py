@@ -136,7 +136,7 @@ def keep_punctuation(app: Sphinx, document: nodes.document) -> None:
 
 
 def let_tags_stand(app: Sphinx, document: nodes.document) -> None:
-    r"""Let an equation of several lines have a `\tag`, which may not stand in the `split` that Sphinx makes."""
+    r"""Let an equation of several lines have a `\tag`: it may not stand in the `split` that Sphinx makes."""
     for formula in document.findall(nodes.math_block):
         text = formula.astext()
         if r"\tag{" in text and r"\\" in text:
