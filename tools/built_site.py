@@ -89,9 +89,14 @@ def chromium() -> Iterator[Browser]:
 def open_page(page: Page, address: str) -> None:
     """Let the tab ``page`` open an address, and wait until nothing of it will move any more."""
     page.goto(address)
-    page.evaluate(SETTLED)
+    settle(page)
     page.wait_for_load_state("networkidle")
     page.add_style_tag(content=WITHOUT_MOTION)  # a change is seen at once
+
+
+def settle(page: Page) -> None:
+    """Wait until all is there that the page shows in its theme and width of now, far below too."""
+    page.evaluate(SETTLED)
 
 
 def set_theme(page: Page, theme: str) -> None:

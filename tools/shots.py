@@ -20,7 +20,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page
 from tqdm import tqdm
 
-from built_site import MissingError, chromium, html, open_page, pages, set_theme
+from built_site import MissingError, chromium, html, open_page, pages, set_theme, settle
 
 ROOT = Path(__file__).resolve().parents[1]
 VIEWER = Path(__file__).with_suffix(".html")
@@ -105,6 +105,7 @@ def take(browser: Browser, site: Path, chosen: list[Path], widths: list[int], fo
                 set_theme(tab, theme)
                 for width in widths:
                     tab.set_viewport_size({"width": width, "height": SCREEN})
+                    settle(tab)
                     start = folder / f"{name(path)}-{theme}-{width}"
                     heights = list(_write_pieces(tab, width, start))
                     album.setdefault(name(path), {}).setdefault(theme, {})[width] = heights

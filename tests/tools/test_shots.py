@@ -17,9 +17,14 @@ TOY = """\
 <style>
   body {{ height: {height}px; margin: 0; border-bottom: 10px solid red; box-sizing: border-box; }}
   h1 {{ margin: 0; }}
-  @media (prefers-color-scheme: dark) {{ body {{ background: black; }} }}
+  img {{ bottom: 30px; display: none; height: 30px; position: absolute; width: 100%; }}
+  @media (prefers-color-scheme: dark) {{
+    body {{ background: black; position: relative; }}
+    img {{ display: block; }}
+  }}
 </style>
 <h1>{title}</h1>
+<img src="blue.png" loading="lazy" alt="">
 """
 WIDTHS = ("300", "200")
 
@@ -32,6 +37,7 @@ def site(tmp_path: Path) -> Path:
     (html / "index.html").write_text("This leads on to the first page.")
     for title, height in (("tall", TALL), ("short", 500)):
         (html / "book" / f"{title}.html").write_text(TOY.format(title=title, height=height))
+    Image.new("RGB", (8, 8), "blue").save(html / "book" / "blue.png")
     return tmp_path
 
 
@@ -71,6 +77,16 @@ def test_a_page_is_pictured_from_top_to_bottom_light_and_dark_at_each_width(site
             assert height(site, f"tall-{theme}-{width}") == TALL
             assert is_red(edge)
             assert middle == pytest.approx((ground, ground, ground), abs=3)
+
+
+@pytest.mark.usefixtures("_has_chromium")
+def test_a_picture_that_only_a_dark_page_has_is_there_far_below_too(site):
+    main(["--widths", "200", "--pages", "tall"], site)
+    *_, last = sorted((site / "_build" / "shots" / "book").glob("tall-dark-200-*.webp"))
+    with Image.open(last) as picture:
+        red, green, blue = picture.convert("RGB").getpixel((100, picture.height - 45))
+    assert blue > 200
+    assert max(red, green) < 60
 
 
 @pytest.mark.usefixtures("_has_chromium")
