@@ -72,6 +72,7 @@ _STYLE: Any = {
 }
 # A scheme: inches between boxes that are 1 apart, and the looks of what is drawn, what is not, and an arrow.
 _APART = (1.25, 0.85)
+_AROUND_TEXT = 0.12  # inches between a text and the edge of the figure, its box among them
 _DRAWN: Any = {"boxstyle": "ellipse,pad=0.25", "fc": "#e3eef5", "ec": COLOURS[0]}
 _GIVEN: Any = {"boxstyle": "round,pad=0.4,rounding_size=0.2", "fc": "#f4f4f4", "ec": "#808080"}
 _ARROW: Any = {
@@ -190,23 +191,24 @@ def scheme(
         if name not in places:
             raise ValueError(f"there is no box {name!r}, only {', '.join(map(repr, places))}.")
     middles = {name: np.array(place) * _APART for name, place in places.items()}  # in inches
-    room = np.array(_APART) / 2
-    low = np.min(list(middles.values()), axis=0) - room
-    high = np.max(list(middles.values()), axis=0) + room
     with _styled():
-        width, height = high - low
-        figure = plt.figure(figsize=(width, height + (0.36 if title else 0)), FigureClass=NotebookFigure)
+        figure = plt.figure(FigureClass=NotebookFigure)
         axes = figure.add_subplot()
-        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
         axes.set_axis_off()
         if title:
             axes.set_title(title)
-        boxes = {}
+        boxes, room = {}, {}
         for name, middle in middles.items():
             look = _DRAWN if name in drawn else _GIVEN
-            boxes[name] = axes.text(
-                middle[0], middle[1], name, ha="center", va="center", bbox=look
-            ).get_bbox_patch()
+            text = axes.text(middle[0], middle[1], name, ha="center", va="center", bbox=look)
+            boxes[name] = text.get_bbox_patch()
+            needed = np.array(text.get_window_extent().size) / figure.dpi / 2 + _AROUND_TEXT
+            room[name] = np.maximum(needed, np.array(_APART) / 2)
+        low = np.min([middles[name] - room[name] for name in places], axis=0)
+        high = np.max([middles[name] + room[name] for name in places], axis=0)
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+        width, height = high - low
+        figure.set_size_inches(width, height + (0.36 if title else 0))
         ways = {(start, end) for start, end, *_ in arrows}
         for start, end, *words in arrows:
             along = middles[end] - middles[start]

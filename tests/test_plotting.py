@@ -377,6 +377,13 @@ def test_a_scheme_has_each_box_at_its_place_and_the_drawn_ones_round():
     assert corners == {name: "Ellipse" if name == "noise $z$" else "Round" for name in SCHEME}
 
 
+def test_a_box_that_is_wider_than_its_place_is_whole():
+    figure = scheme({"a": (0, 0), "a box with many words on one line": (1, 0)}, [], drawn=["a"])
+    for box in boxes(figure).values():
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+        assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1
+
+
 def test_an_arrow_runs_between_its_boxes_and_enters_neither():
     figure = scheme(SCHEME, WAYS)
     found = boxes(figure)
