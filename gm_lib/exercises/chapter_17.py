@@ -852,6 +852,15 @@ def _fm_slope(t: Tensor, s: Tensor) -> Tensor:
     return (t * s**2 - (1 - t)) / (t**2 * s**2 + (1 - t) ** 2)
 
 
+def _fm_whitened(back: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
+    """Return the velocity for N(0, 1) at (x_t - m) / s, turned ``back`` by m and s."""
+    return lambda x_t, t, m, s: back(_fm_slope(t, torch.ones_like(t)) * (x_t - m) / s, m, s)
+
+
+_FM_WHITE = (
+    "But x_t has noise in it: its mean is not m, nor its sd s. Take the mean and variance of x_t itself, and "
+    "its covariance with x - z."
+)
 _FM_VELOCITY: dict[str, Callable[..., Tensor]] = {
     "the mean is missing: it moves too. The mean of x - z is m, and the mean of x_t is t m.": (
         lambda x_t, t, m, s: _fm_slope(t, s) * x_t
@@ -865,8 +874,24 @@ _FM_VELOCITY: dict[str, Callable[..., Tensor]] = {
     "the mean of x - z, which is m, is not added again.": (
         lambda x_t, t, m, s: _fm_slope(t, s) * (x_t - t * m)
     ),
+    "this is `known`: the velocity for m = 0 and s = 1.": (
+        lambda x_t, t, m, s: (2 * t - 1) / (t**2 + (1 - t) ** 2) * x_t
+    ),
+    f"(x_t - m) / s was put in. {_FM_WHITE}": _fm_whitened(lambda v, m, s: v + 0 * m),
+    f"(x_t - m) / s was put in, and s times the result taken. {_FM_WHITE}": (
+        _fm_whitened(lambda v, m, s: s * v)
+    ),
+    f"(x_t - m) / s was put in, and m + s v taken of the result. {_FM_WHITE}": (
+        _fm_whitened(lambda v, m, s: m + s * v)
+    ),
     "s is the standard deviation; the covariance has its square.": _fm_by(
         lambda t, s: (t * s - (1 - t)) / (t**2 * s + (1 - t) ** 2)
+    ),
+    "above the line, s stands for s²: the covariance of x with itself is its variance, s².": _fm_by(
+        lambda t, s: (t * s - (1 - t)) / (t**2 * s**2 + (1 - t) ** 2)
+    ),
+    "below the line, s stands for s²: the variance of t x is t²s².": _fm_by(
+        lambda t, s: (t * s**2 - (1 - t)) / (t**2 * s + (1 - t) ** 2)
     ),
     "this is the slope for s = 1. The variance of the data is s².": _fm_by(
         lambda t, s: (2 * t - 1) / (t**2 + (1 - t) ** 2)
@@ -945,6 +970,7 @@ _FM_ALONG = (
     "t (n,) meets the last dimension: each coordinate has a time there. Each example has one. Give t as many "
     "dimensions as x has, all of size 1 but the first."
 )
+_FM_PAIR = "the pair (first index: 0 the places, 1 the velocities)"
 _FM_LINES: dict[str, Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]] = {
     f"one bug is gone. {_FM_ALONG}": _fm_along_dimensions,
     "one bug is gone. At t = 0 the place is still x, and it should be z, while the velocity leads from z to "
@@ -986,7 +1012,18 @@ def _fm_two_bugs(answer: Any) -> str:
     def pair(result: Any) -> Tensor:
         if not isinstance(result, tuple | list) or len(result) != 2:
             raise Wrong("the result should be the pair of places and velocities.")
-        return torch.stack([tensor(part, name="each of the two") for part in result])
+        places, velocities = (tensor(part, name="each of the two") for part in result)
+        expect(
+            places.ndim <= velocities.ndim,
+            f"the places have {places.ndim} dimensions and the velocities {velocities.ndim}: t has more than "
+            "x. t[:, None, None, None] is right for images; points have fewer dimensions.",
+        )
+        expect(
+            places.shape == velocities.shape,
+            f"places and velocities should be as z and x, and have the shapes {tuple(places.shape)} and "
+            f"{tuple(velocities.shape)}.",
+        )
+        return torch.stack([places, velocities])
 
     square = case(3, 3)
     given = {name: value.clone() for name, value in square.items()}
@@ -994,9 +1031,9 @@ def _fm_two_bugs(answer: Any) -> str:
     untouched = bugs["t"] * bugs["z"] + (1 - bugs["t"]) * bugs["x"], bugs["x"] - bugs["z"]
     if is_close(found, torch.stack(untouched)):
         raise NotAttempted("it still does what it did")
-    expect_function(answer, _fm_lines, [square], mistakes=_FM_LINES, name="the pair", read=pair)
+    expect_function(answer, _fm_lines, [square], mistakes=_FM_LINES, name=_FM_PAIR, read=pair)
     cases = [case(3, 1, 3, 3), case(4, 2), case(1, 5)]
-    expect_function(answer, _fm_lines, cases, mistakes=_FM_LINES, name="the pair", read=pair)
+    expect_function(answer, _fm_lines, cases, mistakes=_FM_LINES, name=_FM_PAIR, read=pair)
     return "With as many examples as dimensions the second bug makes no error at all."
 
 
@@ -1023,9 +1060,6 @@ _FM_DENSITY: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
         lambda a, p, d: a + p - d.logsumexp(0) - math.log(len(d))
     ),
     "Z itself is subtracted. Its logarithm is wanted.": lambda a, p, d: a + p - d.exp().mean(),
-    "right where logits are small. exp(200) is infinite and exp(-200) is 0 in float32: use logsumexp.": (
-        lambda a, p, d: a + p - d.exp().mean().log()
-    ),
     "log p_g is missing: the logit is a ratio of densities.": lambda a, p, d: (
         a - (d.logsumexp(0) - math.log(len(d)))
     ),
@@ -1051,7 +1085,8 @@ _FM_DENSITY: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "A density from a discriminator",
     hints=(
         "log(exp(D) p_g / Z) is a sum of three terms.",
-        "log Z is the logarithm of a mean of exponentials. What did chapter 4 do to keep it finite?",
+        "log Z is the logarithm of a mean of exponentials. To keep it finite, take the largest logit out "
+        "first, as chapter 4 did: logsumexp.",
         "log Z = logsumexp of the m logits, minus log m.",
     ),
 )
@@ -1063,8 +1098,16 @@ def _fm_energy(answer: Any) -> str:
             "logits_of_draws": 2 * torch.randn(m) + shift,
         }
 
-    cases = [case(0.5, 3, 5), case(200.0, 2, 4), case(-200.0, 2, 6), case(-1.0, 4, 1)]
-    expect_function(answer, _fm_log_density, cases, mistakes=_FM_DENSITY, name="log p_model")
+    small, large = [case(0.5, 3, 5), case(-1.0, 4, 1)], [case(200.0, 2, 4), case(-200.0, 2, 6)]
+    expect_function(answer, _fm_log_density, small, mistakes=_FM_DENSITY, name="log p_model")
+    for given in large:
+        copies = (value.clone() for value in given.values())
+        expect(
+            bool(tensor(call(answer, *copies), name="log p_model", nan=True).isfinite().all()),
+            "right where logits are small. exp(200) is infinite and exp(-200) is 0 in float32: use "
+            "logsumexp.",
+        )
+    expect_function(answer, _fm_log_density, large, mistakes=_FM_DENSITY, name="log p_model")
     return "A constant added to all logits changes nothing: a normalized model does not see it."
 
 

@@ -497,6 +497,10 @@ def fm_by_score(x_t, t, m, s):
     return (x_t + (1 - t) * score) / t
 
 
+def fm_known(x, t, *_):
+    return (2 * t - 1) / ((1 - t) ** 2 + t**2) * x
+
+
 def fm_slope(t, s):
     return (t * s**2 - (1 - t)) / (t**2 * s**2 + (1 - t) ** 2)
 
@@ -509,6 +513,18 @@ WRONG["17.13"] = [
     (lambda x, t, m, s: fm_slope(t, s) * (x - t * m), "is not added again"),
     (lambda x, t, m, s: fm_by_ends(x, t, m, s.sqrt()), "s is the standard deviation"),
     (lambda x, t, m, s: fm_by_ends(x, t, m, 1), "the slope for s = 1"),
+    (fm_known, "this is `known`"),
+    (lambda x, t, m, s: fm_known((x - m) / s, t), "/ s was put in. But"),
+    (lambda x, t, m, s: s * fm_known((x - m) / s, t), "and s times"),
+    (lambda x, t, m, s: m + s * fm_known((x - m) / s, t), "m + s v taken"),
+    (
+        lambda x, t, m, s: m + (t * s - 1 + t) / (t**2 * s**2 + (1 - t) ** 2) * (x - t * m),
+        "above the line",
+    ),
+    (
+        lambda x, t, m, s: m + (t * s**2 - 1 + t) / (t**2 * s + (1 - t) ** 2) * (x - t * m),
+        "below the line",
+    ),
     (
         lambda x, t, m, s: m + (t * s**2 - 1 + t) / (t * s**2 + 1 - t) * (x - t * m),
         "squares of their factors",
@@ -560,6 +576,9 @@ WRONG["17.14"] = [
     (lambda z, x, t: (fm_turned(z, x, t)[0], z - x), "noise stands at t = 1. It should"),
     (lambda z, x, t: (t * z + (1 - t) * x, z - x), "noise stands at t = 1, and t (n,)"),
     (lambda z, x, t: (fm_lines(z, x, t)[0], z - x), "leads from x to z"),
+    (lambda z, x, t: (z + t[:, None, None, None] * (x - z), x - z), "points have fewer dimensions"),
+    (lambda z, x, t: (fm_lines(z, x, t)[0], (x - z)[:1]), "have the shapes"),
+    (lambda z, x, t: (fm_lines(z, x, t)[0], 0 * x), "0 the places, 1 the velocities"),
     (lambda z, x, t: (z + t[:, None] * (x - z), x - z), "Images have more dimensions"),
     (lambda z, x, t: fm_lines(z, x, t)[::-1], "the two results"),
     (lambda z, x, t: (fm_lines(z, x, t)[0], x - fm_lines(z, x, t)[0]), "all along the line"),
@@ -593,6 +612,8 @@ WRONG["17.15"] = [
     (lambda a, p, d: a + p - d.logsumexp(0) - math.log(len(d)), "twice over"),
     (lambda a, p, d: a + p - d.exp().mean(), "Z itself"),
     (lambda a, p, d: a + p - d.exp().mean().log(), "use logsumexp"),
+    (lambda a, p, d: ((a + p).exp() / d.exp().mean()).log(), "use logsumexp"),
+    (lambda a, p, d: fm_shifted(a, p, d.clamp(-100, 100)), "log p_model"),
     (lambda a, p, d: a - fm_log_z(d), "log p_g is missing"),
     (lambda a, p, d: p - fm_log_z(d), "the logit is missing"),
     (lambda a, p, d: a - p - fm_log_z(d), "log p_g is subtracted"),
