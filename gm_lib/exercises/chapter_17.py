@@ -687,6 +687,21 @@ def _diffusion_step_cost(answer: Any) -> str:
             "1 / v + SNR_t is a precision; the error is one over it.": (
                 lambda v, t, s: 0.5 * (s - t) * (1 / v + t)
             ),
+            "1 / SNR_t is a variance, of the noise in z_t / α_t. Its precision, to add to 1 / v, is SNR_t.": (
+                lambda v, t, s: 0.5 * (s - t) / (1 / v + 1 / t)
+            ),
+            "1 / v is a precision and 1 / SNR_t a variance. The precisions are 1 / v and SNR_t, the error is "
+            "one over their sum.": lambda v, t, s: 0.5 * (s - t) * (1 / v + 1 / t),
+            "v + 1 / SNR_t is the variance of z_t / α_t. The error is what is left of that of x when z_t is "
+            "known, and less than v.": lambda v, t, s: 0.5 * (s - t) * (v + 1 / t),
+            "v and 1 / SNR_t are variances. Precisions add up here, 1 / v and SNR_t.": (
+                lambda v, t, s: 0.5 * (s - t) / (v + 1 / t)
+            ),
+            "v is a variance and SNR_t a precision: turn v over before you add them.": (
+                lambda v, t, s: 0.5 * (s - t) / (v + t)
+            ),
+            "v is a variance and SNR_t a precision. The precisions are 1 / v and SNR_t, and the error is one "
+            "over their sum.": lambda v, t, s: 0.5 * (s - t) * (v + t),
             "the sign: SNR_s is the larger one, and a KL is not negative.": (
                 lambda v, t, s: -_diffusion_cost(v, t, s)
             ),
@@ -740,7 +755,7 @@ def _diffusion_whole_noise(z: Tensor, guess: Tensor, snr_t: Any, snr_s: Any, noi
         "Units: what does z_t hold, x or a smaller x? And what does noise from N(0, I) have to be multiplied "
         "with, to get a given variance?",
         "z / α_t is x plus noise, and comparable with a guess of x. z is not.",
-        "new / (1 + snr_s) is the variance of z_s. Noise wants its root.",
+        "new / (1 + snr_s) is the variance of z_s given z_t and x. Noise wants its root.",
     ),
 )
 def _diffusion_bugs(answer: Any) -> str:
@@ -785,6 +800,26 @@ def _diffusion_bugs(answer: Any) -> str:
             ),
             "z is multiplied with α_t. It holds α_t x already: divide.": (
                 lambda z, guess, t, s, noise: _diffusion_step(z * t / (1 + t), guess, t, s, noise)
+            ),
+            "z is divided by α_s. It is from the level t, and holds α_t x.": (
+                lambda z, guess, t, s, noise: _diffusion_step(
+                    z * (t / (1 + t) * (1 + s) / s).sqrt(), guess, t, s, noise
+                )
+            ),
+            "z is divided by α_s, and holds α_t x. And the noise is multiplied with a variance.": (
+                lambda z, guess, t, s, noise: _diffusion_step(
+                    z * (t / (1 + t) * (1 + s) / s).sqrt(), guess, t, s, noise, variance=True
+                )
+            ),
+            "the mean is right; only new has its root. It is wanted of all of new / (1 + snr_s).": (
+                lambda z, guess, t, s, noise: (
+                    without(z, guess, t, s, noise) + (1 - t / s).sqrt() / (1 + s) * noise
+                )
+            ),
+            "the mean is right; only 1 + snr_s has its root. It is wanted of all of new / (1 + snr_s).": (
+                lambda z, guess, t, s, noise: (
+                    without(z, guess, t, s, noise) + (1 - t / s) / (1 + s).sqrt() * noise
+                )
             ),
         },
         unchanged=lambda *given: _diffusion_step(*given, unscaled=True, variance=True),

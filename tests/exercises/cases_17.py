@@ -392,7 +392,13 @@ WRONG["17.10"] = [
     (diffusion_error(lambda v, t, s: v), "does not look at z_t"),
     (diffusion_error(lambda v, t, s: 1 / t), "forgets that x is from"),
     (diffusion_error(lambda v, t, s: 1 / (1 + t)), "for v = 1 only"),
-    (diffusion_error(lambda v, t, s: 1 / v + t), "is a precision"),
+    (diffusion_error(lambda v, t, s: 1 / v + t), "1 / v + SNR_t is a precision"),
+    (diffusion_error(lambda v, t, s: 1 / (1 / v + 1 / t)), "Its precision, to add to 1 / v"),
+    (diffusion_error(lambda v, t, s: 1 / v + 1 / t), "1 / v is a precision and 1 / SNR_t a variance"),
+    (diffusion_error(lambda v, t, s: v + 1 / t), "is the variance of z_t / α_t. The error is what is left"),
+    (diffusion_error(lambda v, t, s: 1 / (v + 1 / t)), "v and 1 / SNR_t are variances"),
+    (diffusion_error(lambda v, t, s: 1 / (v + t)), "turn v over"),
+    (diffusion_error(lambda v, t, s: v + t), "a precision. The precisions are 1 / v and SNR_t"),
     (lambda v, t, s: -diffusion_cost(v, t, s), "the sign"),
     (lambda v, t, s: diffusion_cost(v**2, t, s), "as a standard deviation"),
     (diffusion_error(lambda v, t, s: (v / (1 + v * t)) ** 2), "no square of it"),
@@ -430,6 +436,14 @@ def diffusion_broken(unscaled=False, noise_of=lambda new, t, s: (new / (1 + s)) 
     return answer
 
 
+def diffusion_by_alpha_s(noise_of):
+    def answer(z, guess, snr_t, snr_s, noise):
+        alpha_s = (snr_s / (1 + snr_s)) ** 0.5
+        return diffusion_broken(True, noise_of)(z / alpha_s, guess, snr_t, snr_s, noise)
+
+    return answer
+
+
 def diffusion_exchanged(z, guess, snr_t, snr_s, noise):
     alpha_t = (snr_t / (1 + snr_t)) ** 0.5
     return diffusion_by_bayes(guess * alpha_t, z / alpha_t, snr_t, snr_s, noise)
@@ -443,6 +457,10 @@ WRONG["17.11"] = [
     (diffusion_broken(noise_of=lambda new, t, s: 0.0), "the noise is missing"),
     (diffusion_broken(noise_of=lambda new, t, s: (new / (1 + t)) ** 0.5), "its noise is that of z_t"),
     (diffusion_broken(times=True), "divide"),
+    (diffusion_by_alpha_s(lambda new, t, s: (new / (1 + s)) ** 0.5), "It is from the level t"),
+    (diffusion_by_alpha_s(lambda new, t, s: new / (1 + s)), "And the noise is multiplied with a variance"),
+    (diffusion_broken(noise_of=lambda new, t, s: new**0.5 / (1 + s)), "only new has its root"),
+    (diffusion_broken(noise_of=lambda new, t, s: new / (1 + s) ** 0.5), "only 1 + snr_s has its root"),
     (lambda *given: diffusion_by_bayes(*given) + 1, "z at the level below"),
     (lambda *given: diffusion_by_bayes(*given)[0], "should have shape"),
 ]
