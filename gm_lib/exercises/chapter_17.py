@@ -287,7 +287,13 @@ _ORDER_WHY = {
     ),
 )
 def _order(answer: Any) -> str:
-    prediction, outcome = predicted("17.4", answer, lambda given: choices(given, _ORDER_KEYS, _ORDER_NAMES))
+    prediction: dict[str, str] = {}
+
+    def read(given: Any) -> str:  # as text: a dictionary of this length would not be printed
+        prediction.update(choices(given, _ORDER_KEYS, _ORDER_NAMES))
+        return ", ".join(f"{key}: {prediction[key]}" for key in _ORDER_KEYS)
+
+    _, outcome = predicted("17.4", answer, read)
     if not isinstance(outcome, Mapping) or set(outcome) != set(_ORDER_KEYS):
         raise Wrong("the experiment does not return its three pairs of numbers: was it changed?")
     wrong = []
@@ -401,6 +407,20 @@ def _given_last(log_q: Callable[[Tensor], Tensor], x: Tensor, every: Tensor, whi
     return log_q(x[None])[0] - log_q(alike).logsumexp(0)
 
 
+def _asked_given_last(answer: Any, log_q: Callable[[Tensor], Tensor], x: Tensor, k: int) -> Any:
+    """Call the answer; say what log_q complains about as such, and what a slice does for k = 0."""
+    try:
+        return call(answer, log_q, x, k)
+    except Wrong as error:
+        cause = error.__cause__
+        if cause is None:
+            raise
+        said = str(cause if isinstance(cause, Wrong) else error)
+        if k == 0:
+            said += " Is there an x[-k:]? For k = 0 that is all of x, and not nothing: write x[d - k:]."
+        raise Wrong(said) from cause
+
+
 @exercise(
     "17.6",
     "The first pixels, given the last",
@@ -419,7 +439,7 @@ def _first_given_last(answer: Any) -> str:
                 name = f"the result for d = {pixels}, k = {k}"
                 last, first = torch.arange(pixels) >= pixels - k, torch.arange(pixels) < k
                 begins = torch.arange(pixels) < pixels - k
-                found = tensor(call(answer, log_q, x, k), name=name, nan=True)
+                found = tensor(_asked_given_last(answer, log_q, x, k), name=name, nan=True)
                 expect(found.numel() == 1, f"{name} should be one number, and has {found.numel()}.")
                 right = _given_last(log_q, x, every, last)
                 of_all = right - log_q(x[None])[0]
@@ -435,6 +455,15 @@ def _first_given_last(answer: Any) -> str:
                     name=name,
                     atol=2e-3 if shift else 1e-5,
                     mistakes={
+                        "that is log q of the *first* pixels alone, as the model draws them anyway. To set "
+                        "the last k is no conditioning: wanted is log q(x) less log q of the last pixels.": (
+                            log_q(every[(every == x)[:, begins].all(1)]).logsumexp(0)
+                        ),
+                        "that is log q of the first k given the last d - k: go through all d - k first "
+                        "pixels, and leave the last k as they are in x.": _given_last(
+                            log_q, x, every, torch.arange(pixels) >= k
+                        ),
+                        "that is the probability: give its log.": right.exp(),
                         "that is log q of the last pixels given the first k: the sum has to go over the "
                         "*first* parts, the last k pixels being those of x.": _given_last(
                             log_q, x, every, first

@@ -244,6 +244,13 @@ def given_one_by_one(log_q, x, k):
     return (log_q(x[None])[0] - total).item()
 
 
+def given_by_minus_k(log_q, x, k):
+    """For k = 0 there are twice as many pixels."""
+    parts = torch.tensor(list(product((0.0, 1.0), repeat=len(x) - k)), dtype=x.dtype)
+    total = log_q(torch.cat([parts, x[-k:].expand(len(parts), -1)], 1)).logsumexp(0)
+    return log_q(x[None])[0] - total
+
+
 RIGHT["17.6"] = [
     lambda log_q, x, k: given_places(log_q, x, last_of(x, k)),
     given_one_by_one,
@@ -265,6 +272,13 @@ WRONG["17.6"] = [
         lambda log_q, x, k: given_places(log_q, x, last_of(x, k), lambda v: v.exp().sum().log()),
         "Use logsumexp",
     ),
+    (lambda log_q, x, k: log_q(alike(x, ~last_of(x, k))).logsumexp(0), "is no conditioning"),
+    (
+        lambda log_q, x, k: given_places(log_q, x, torch.arange(len(x)) >= k),
+        "log q of the first k given the last d - k",
+    ),
+    (lambda log_q, x, k: given_places(log_q, x, last_of(x, k)).exp(), "give its log"),
+    (given_by_minus_k, "write x[d - k:]"),
     (lambda log_q, x, k: log_q(alike(x, last_of(x, k))), "one number"),
     (lambda log_q, x, k: log_q(x), "log_q takes tiles"),
     (lambda log_q, x, k: log_q(x[None] + 0.5)[0], "zeros and ones"),
