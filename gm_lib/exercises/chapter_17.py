@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -506,9 +507,10 @@ def _flow_density(
     edge: float,
     *,
     own: float = 1,
-    logit: float = 1,
-    scale: float = 1,
+    sigmoid: float = 1,
+    cut: float = 1,
     mean: bool = False,
+    once: bool = False,
     of_x: bool = False,
 ) -> Tensor:
     """Return the log-density, with weights in place of 1 for the parts that a mistake leaves out or turns."""
@@ -516,15 +518,80 @@ def _flow_density(
     z, log_det = inverse(v.logit())
     log_p_z = -0.5 * (z.square() + math.log(2 * math.pi)).flatten(1).sum(1)
     at = x if of_x else v
-    stretch = (at.log() + (1 - at).log() - scale * math.log(1 - 2 * edge)).flatten(1)
-    return log_p_z - own * log_det - logit * (stretch.mean(1) if mean else stretch.sum(1))
+    of_cut = -cut * math.log(1 - 2 * edge)
+    stretch = (sigmoid * (at.log() + (1 - at).log()) + (0 if once else of_cut)).flatten(1)
+    of_logit = (stretch.mean(1) if mean else stretch.sum(1)) + (of_cut if once else 0)
+    return log_p_z - own * log_det - of_logit
+
+
+_FlowChange = tuple[str, dict[str, Any]]  # what is said of a mistake, and what it changes above
+_FLOW_OWN: list[_FlowChange] = [
+    ("", {}),
+    ("the flow's own log_det is still added: a density is divided by it.", {"own": -1}),
+    ("the flow's own log_det is missing: a density is divided by it.", {"own": 0}),
+]
+_FLOW_LOGIT: list[_FlowChange] = [
+    ("", {}),
+    (_FLOW_WITHOUT, {"sigmoid": 0, "cut": 0}),
+    (
+        "the logit's stretch has the wrong sign: from logits to x, a density is divided by it.",
+        {"sigmoid": -1, "cut": -1},
+    ),
+    (
+        "the logarithms of the values' stretches are averaged. A determinant is a product: sum them.",
+        {"mean": True},
+    ),
+]
+_FLOW_SIGMOID: list[_FlowChange] = [
+    ("", {}),
+    ("the sigmoid's stretch v (1 - v) is missing.", {"sigmoid": 0}),
+    ("the sigmoid's stretch v (1 - v) has the wrong sign in the logarithm.", {"sigmoid": -1}),
+    ("the stretch is v (1 - v) with v = σ(l), and x is not v where there is an edge.", {"of_x": True}),
+    (
+        "the stretch is v (1 - v) with v = σ(l), and x is not v where there is an edge; and a density is "
+        "divided by it.",
+        {"of_x": True, "sigmoid": -1},
+    ),
+]
+_FLOW_CUT: list[_FlowChange] = [
+    ("", {}),
+    (
+        "the factor 1/(1 - 2a) is missing: edges are cut off after the sigmoid, and that stretches, too.",
+        {"cut": 0},
+    ),
+    ("the factor 1/(1 - 2a) has the wrong sign in the logarithm.", {"cut": -1}),
+    ("the factor 1/(1 - 2a) is counted once for each image: every value is stretched.", {"once": True}),
+    (
+        "the factor 1/(1 - 2a) is counted once for each image, and with the wrong sign: every value is "
+        "stretched.",
+        {"once": True, "cut": -1},
+    ),
+]
+
+
+def _flow_mistakes() -> dict[str, Callable[..., Tensor]]:
+    """Return a mistake in each of the parts, and in several at once, by what is said of it."""
+    both = {"own": -1, "sigmoid": -1, "cut": -1}
+    mistakes: dict[str, Callable[..., Tensor]] = {
+        "both stretches are added. A density is divided by them.": partial(_flow_density, **both),
+        "the logit's stretch is there now. The flow's own log_det is still added: a density is divided by "
+        "it.": partial(_flow_density, own=-1),
+    }
+    of_logit = [*product(_FLOW_LOGIT, [_FLOW_CUT[0]]), *product(_FLOW_SIGMOID, _FLOW_CUT)]
+    for parts in ((own, *two) for own, two in product(_FLOW_OWN, of_logit)):
+        said = " Besides, ".join(words for words, _ in parts if words)
+        changes = {key: value for _, change in parts for key, value in change.items()}
+        if said:
+            mistakes.setdefault(said, partial(_flow_density, **changes))
+    return mistakes
 
 
 @exercise(
     "17.7",
     "Two bugs in a density of images",
     hints=(
-        "Try it on one pixel: add exp(log p) over a fine grid of x in [0, 1]. The area should be nearly 1.",
+        "Look at area_under(log_density), the mean of exp(log p) over a grid of one-pixel images. Its "
+        "flow is l = z / 2: log_det with the wrong sign makes the area 4 times too small.",
         "The flow tells log|det J| of the way from noise to logits. Is a density multiplied by a stretch, or "
         "divided? And which map is between the logits and x?",
         "x = (σ(l) - a) / (1 - 2a), so one value is stretched by v (1 - v) / (1 - 2a) with v = σ(l). Its "
@@ -532,41 +599,25 @@ def _flow_density(
     ),
 )
 def _flow_bugs(answer: Any) -> str:
-    mistakes = {
-        _FLOW_WITHOUT: lambda x, f, a: _flow_density(x, f, a, logit=0),
-        "the logit's stretch is there now. The flow's own log_det is still added: a density is divided by "
-        "it.": lambda x, f, a: _flow_density(x, f, a, own=-1),
-        "the logit's stretch has the wrong sign: from logits to x, a density is divided by it.": (
-            lambda x, f, a: _flow_density(x, f, a, logit=-1)
-        ),
-        "both stretches are added. A density is divided by them.": (
-            lambda x, f, a: _flow_density(x, f, a, own=-1, logit=-1)
-        ),
-        "the factor 1/(1 - 2a) is missing: edges are cut off after the sigmoid, and that stretches, too.": (
-            lambda x, f, a: _flow_density(x, f, a, scale=0)
-        ),
-        "the factor 1/(1 - 2a) has the wrong sign in the logarithm.": (
-            lambda x, f, a: _flow_density(x, f, a, scale=-1)
-        ),
-        "the logarithms of the values' stretches are averaged. A determinant is a product: sum them.": (
-            lambda x, f, a: _flow_density(x, f, a, mean=True)
-        ),
-        "the stretch is v (1 - v) with v = σ(l), and x is not v where there is an edge.": (
-            lambda x, f, a: _flow_density(x, f, a, of_x=True)
-        ),
-    }
-    expect_function(
-        answer,
-        _flow_density,
-        [
-            _flow_case((3, 1, 2, 2), 0.05, 0.7, 0),
-            _flow_case((1, 1, 1, 1), 0.01, -0.4, 1),
-            _flow_case((4, 2, 3, 3), 0.2, 1.3, 2),
-        ],
-        mistakes=mistakes,
-        unchanged=lambda x, f, a: _flow_density(x, f, a, own=-1, logit=0),
-        name="log p(x)",
-    )
+    try:
+        expect_function(
+            answer,
+            _flow_density,
+            [
+                _flow_case((3, 1, 2, 2), 0.05, 0.7, 0),
+                _flow_case((1, 1, 1, 1), 0.01, -0.4, 1),
+                _flow_case((4, 2, 3, 3), 0.2, 1.3, 2),
+            ],
+            mistakes=_flow_mistakes(),
+            unchanged=lambda x, f, a: _flow_density(x, f, a, own=-1, sigmoid=0, cut=0),
+            name="log p(x)",
+        )
+    except Wrong as wrong:
+        expect(
+            "should be" not in str(wrong),
+            f"{wrong} Compare the three terms one by one: log p(z), the flow's log_det, the logit's stretch.",
+        )
+        raise
     return (
         "Every layer counts. The logit has no parameters: without its stretch the flow learns the same, and "
         "no sample shows that it was forgotten."
@@ -580,6 +631,14 @@ _FLOW_COSTS = {
     "in nats. Bits were asked for: divide by ln 2.": 0.5 * math.log(2 * math.pi * math.e / 12),
     "0 is what the level itself costs: it is certain. But a normal density is not the uniform one of the "
     "noise, and the difference is paid.": 0.0,
+    "that counts in grey values, where a bin is 1/256 wide. The bin's width is not taken into account: add "
+    "log₂ 256, 8 bits.": _FLOW_COST - 8,
+    "the bin's 8 bits were added to a cost that has them already. Measured in bins, the width is 1.": (
+        _FLOW_COST + 8
+    ),
+    "the variance of the noise was taken for 1. Uniform over a width of 1, it has 1/12.": (
+        0.5 * math.log2(2 * math.pi * math.e)
+    ),
     "8 is the width of the bin, alone. A normal density may be as narrow as the noise.": 8.0,
     "the variance of noise that is uniform over a width w is w²/12, not w²/3.": (
         0.5 * math.log2(2 * math.pi * math.e / 3)
@@ -615,9 +674,15 @@ def _flow_noise(answer: Any) -> str:
     if not is_close(found, _FLOW_COST, rtol=1e-2, atol=0):
         for message, mistaken in _FLOW_COSTS.items():
             expect(not is_close(found, mistaken, rtol=1e-2, atol=1e-9), f"perhaps: {message}")
+        for digits in (1, 2):
+            rounded = round(_FLOW_COST, digits)
+            expect(
+                not is_close(found, rounded, rtol=1e-6, atol=0),
+                f"{found:.4g} is right to {digits} digit{'s' * (digits > 1)}: three are asked for.",
+            )
         expect(
             not is_close(found, _FLOW_COST, rtol=0.1, atol=0),
-            f"{found:.4g} is near, but rounded too much: two significant digits are wanted.",
+            f"{found:.4g} is near, but no rounding of the right number: look for a slip in the arithmetic.",
         )
         raise Wrong(
             f"{found:.4g} is not it. Write down E[-log p(u)] for a normal density and u uniform on [0, 1)."
@@ -648,7 +713,8 @@ _FLOW_WHY = {
         "Bits per dimension are -log₂ p(x) / 784. What does a factor of 1/100 in p(x) do to them?",
         "The copies are bells as narrow as a bin around the training images. How many bins away is the "
         "nearest one, for a typical test image?",
-        "log₂ 100 / 784 is less than 0.01. And a distance of 1,000 bins costs about 1,000² / 2 nats.",
+        "log₂ 100 / 784 is less than 0.01. And a distance of 1,700 bins, which is typical, costs about "
+        "1,700² / 2 nats: divide by 784 ln 2, and each dimension pays thousands of bits.",
     ),
 )
 def _flow_looks(answer: Any) -> str:

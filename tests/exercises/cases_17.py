@@ -311,13 +311,15 @@ def flow_by_inverse(x, inverse, edge):
     return log_p_z + back.log().flatten(1).sum(1) - log_det
 
 
-def flow_with(own=-1.0, logit=-1.0, scale=-1.0, total=torch.sum, at=None):
-    """The density with signs for its parts, of which the right ones are all -1."""
+def flow_with(own=-1.0, logit=-1.0, scale=-1.0, total=torch.sum, at=None, sigmoid=1.0, once=False):
+    """The density with signs for its parts, of which the right ones are all -1, but for the sigmoid's."""
 
     def log_density(x, inverse, edge):
         v, log_p_z, log_det = flow_parts(x, inverse, edge)
         u = v if at is None else at(x)
-        stretch = total((u.log() + (1 - u).log() + scale * math.log(1 - 2 * edge)).flatten(1), 1)
+        cut = scale * math.log(1 - 2 * edge)
+        of_each = sigmoid * (u.log() + (1 - u).log()) + (0.0 if once else cut)
+        stretch = total(of_each.flatten(1), 1) + (cut if once else 0.0)
         return log_p_z + own * log_det + logit * stretch
 
     return log_density
@@ -333,7 +335,21 @@ WRONG["17.7"] = [
     (flow_with(scale=1), "1/(1 - 2a) has the wrong sign"),
     (flow_with(total=torch.mean), "are averaged"),
     (flow_with(at=lambda x: x), "x is not v"),
-    (lambda x, inverse, edge: flow_parts(x, inverse, edge)[1], "should be"),
+    (flow_with(sigmoid=-1), "v (1 - v) has the wrong sign"),
+    (flow_with(sigmoid=0), "v (1 - v) is missing"),
+    (flow_with(once=True), "once for each image"),
+    (flow_with(once=True, scale=1), "and with the wrong sign: every value"),
+    (flow_with(own=0), "own log_det is missing"),
+    (flow_with(at=lambda x: x, own=1), "log_det is still added: a density is divided by it. Besides, the"),
+    (flow_with(at=lambda x: x, scale=0), "where there is an edge. Besides, the factor 1/(1 - 2a) is missing"),
+    (flow_with(at=lambda x: x, sigmoid=-1), "where there is an edge; and a density is divided"),
+    (flow_with(own=1, scale=1), "Besides, the factor 1/(1 - 2a) has the wrong sign"),
+    (
+        lambda x, inverse, edge: flow_parts(x, inverse, edge)[1],
+        "missing: a density is divided by it. Besides",
+    ),
+    (lambda x, inverse, edge: 2 * flow_parts(x, inverse, edge)[1], "Compare the three terms one by one"),
+    (lambda x, inverse, edge: flow_parts(x, inverse, edge)[1].sum(), "Compare the three terms one by one"),
 ]
 
 
@@ -341,7 +357,7 @@ WRONG["17.7"] = [
 
 FLOW_COST = 0.5 * math.log2(2 * math.pi * math.e / 12)
 
-RIGHT["17.8"] = [0.2546, FLOW_COST, np.float64(FLOW_COST), torch.tensor(FLOW_COST), 0.255]
+RIGHT["17.8"] = [0.2546, FLOW_COST, np.float64(FLOW_COST), torch.tensor(FLOW_COST), 0.255, 0.254]
 WRONG["17.8"] = [
     (FLOW_COST * math.log(2), "in nats"),
     (0, "what the level itself costs"),
@@ -352,7 +368,13 @@ WRONG["17.8"] = [
     (0.5 * math.log2(2 * math.pi) + 1 / (24 * math.log(2)), "The width itself".lower()),
     (0.5 * math.log2(2 * math.pi / 12), "with 2π in place of 2πe"),
     (-FLOW_COST, "the sign"),
-    (0.27, "rounded too much"),
+    (FLOW_COST - 8, "add log₂ 256"),
+    (FLOW_COST + 8, "has them already"),
+    (0.5 * math.log2(2 * math.pi * math.e), "taken for 1"),
+    (0.25, "right to 2 digits: three"),
+    (0.3, "right to 1 digit: three"),
+    (0.26, "no rounding of the right number"),
+    (0.27, "a slip in the arithmetic"),
     (3.0, "3 is not it"),
     ("a quarter", "should be a number"),
 ]
