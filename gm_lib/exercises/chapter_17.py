@@ -1304,6 +1304,22 @@ def _map_gaussian(answer: Any) -> str:
                 w * m / s**2 / (w / s**2 - w),
                 (w / s**2 - w) ** -0.5,
             ),
+            "that is p(x | y) itself, as if w were 0.": lambda m, s, w: (m, s),
+            "w - 1 stands where w should: that is with w as the scale. Here w = 0 is no guidance.": (
+                lambda m, s, w: _map_tilted(m, s, w - 1)
+            ),
+            "the width is right. The means are weighed like the scores, (1 + w) m - w · 0, but each is "
+            "weighed by its precision too: (1 + w) m/s² stands before x.": lambda m, s, w: (
+                (1 + w) * m,
+                _map_tilted(m, s, w)[1],
+            ),
+            "the means are weighed like the scores, and the width stayed. Each is weighed by its precision "
+            "too: collect what stands before x² and before x.": lambda m, s, w: ((1 + w) * m, s),
+            "the means are weighed like the scores, and the width is that of p(x | y) to the power 1 + w. "
+            "Both come from what stands before x² and before x.": lambda m, s, w: (
+                (1 + w) * m,
+                s / math.sqrt(1 + w),
+            ),
             "p(x) is multiplied with, where p_w divides by it: take w from the precision.": lambda m, s, w: (
                 (1 + w) * m / s**2 / ((1 + w) / s**2 + w),
                 ((1 + w) / s**2 + w) ** -0.5,
@@ -1331,7 +1347,7 @@ _MAP_REASONS = {
     "A rare form on the far side",
     hints=(
         "p_w is p(x|A) times p(A|x) to the power w, but for a constant. How large is p(A|x) at -2, and at "
-        "-3.5?",
+        "-4.5?",
         "Both are nearly 1, so p_w has nothing to choose between the forms. And guided draws: at an early "
         "t all forms are blurred into each other. Which way does the label pull?",
         "Away from B. What lies farthest from B gets more, at every early t.",
@@ -1387,6 +1403,17 @@ _MAP_WHY = {
 }
 
 
+_MAP_ASKS = {
+    "a": "What can an upper bound of -log p(x) prove, and what not?",
+    "b": "Are both numbers about the same data?",
+    "c": "Which networks does p(x) depend on, and which does the ELBO?",
+    "d": "Are both numbers exact, and of one model? How much can one label of ten be worth?",
+    "e": "Did anything learn? Which other measure should have been reported?",
+    "f": "Do both numbers bound the same thing, and how large is the difference beside its error?",
+    "g": "Which numbers does the distance come from, and are held-out images' probabilities among them?",
+}
+
+
 @exercise(
     "17.18",
     "Fair and unfair",
@@ -1395,13 +1422,14 @@ _MAP_WHY = {
         "exact or a bound?",
         "An upper bound of -log p(x) can prove that its model is good, never that it is worse. What an "
         "encoder does changes the bound alone.",
-        "Three of the seven sentences are fair. They are those that claim least.",
     ),
 )
 def _map_fair(answer: Any) -> str:
     given = choices(answer, _MAP_CLAIMS, _MAP_VERDICTS)
     off = [key for key in _MAP_CLAIMS if given[key] != _MAP_RIGHT[key]]
     if off:
-        more = f" ({len(off)} of seven are not right yet.)" if len(off) > 1 else ""
-        raise Wrong(f"{off[0]} is not {given[off[0]]}: {_MAP_WHY[off[0]]}{more}")
+        count = "one of seven is" if len(off) == 1 else f"{len(off)} of seven are"
+        raise Wrong(f"{count} not right yet. A question that one of them turns on: {_MAP_ASKS[off[0]]}")
+    for key, why in _MAP_WHY.items():
+        print(f"{key} is {_MAP_RIGHT[key]}: {why}")
     return "The same data, the same unit, told the same, and each bound called one."
