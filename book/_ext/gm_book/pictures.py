@@ -1,5 +1,6 @@
 """The picture of a chapter: one of its figures, or a part of one, on its card and at the top of its page."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,9 +146,9 @@ PICTURES = {
         (0, 0.08, 0.7, 1),
     ),
     "17c_flows": Choice(
-        "Four densities on the plane as grey pictures",
-        "Two flows that should be two moons",
-        (0.255, 0.13, 0.74, 1),
+        "Five densities on the plane as grey pictures",
+        "Two moons, and two flows that learned them",
+        (0, 0.13, 0.6, 1),
     ),
     "17d_diffusion": Choice(
         "Two rows of six clouds of samples of the best denoiser",
@@ -155,7 +156,7 @@ PICTURES = {
         (0.03, 0.08, 0.69, 1),
     ),
     "17e_flow_matching": Choice(
-        "Three panels with paths from noise around the origin",
+        "Three panels with fifteen paths from noise",
         "Paths from noise to eight clusters",
         (0, 0.15, 0.35, 0.85),
     ),
@@ -200,10 +201,16 @@ def note(app: Sphinx, document: nodes.document) -> None:
     if figure is None:
         return
     pictures(app.env)[app.env.docname] = figure["uri"]
-    place = figure.parent
-    while isinstance(place.parent, nodes.container) and place.get("nb_element") != "cell_code_output":
-        place = place.parent
+    outputs = (node for node in _around(figure) if node.get("nb_element") == "cell_code_output")
+    place = next(outputs, figure.parent)
     place["ids"].append(ANCHOR)
+
+
+def _around(node: nodes.Node) -> Iterator[nodes.Element]:
+    """Yield the elements that a node is in, from within."""
+    while node.parent is not None:
+        node = node.parent
+        yield node
 
 
 def pictures(env: BuildEnvironment) -> dict[str, str]:
