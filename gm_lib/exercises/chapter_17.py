@@ -571,7 +571,7 @@ _FLOW_CUT: list[_FlowChange] = [
 
 def _flow_mistakes() -> dict[str, Callable[..., Tensor]]:
     """Return a mistake in each of the parts, and in several at once, by what is said of it."""
-    both = {"own": -1, "sigmoid": -1, "cut": -1}
+    both: dict[str, Any] = {"own": -1, "sigmoid": -1, "cut": -1}
     mistakes: dict[str, Callable[..., Tensor]] = {
         "both stretches are added. A density is divided by them.": partial(_flow_density, **both),
         "the logit's stretch is there now. The flow's own log_det is still added: a density is divided by "

@@ -349,7 +349,10 @@ WRONG["17.7"] = [
         "missing: a density is divided by it. Besides",
     ),
     (lambda x, inverse, edge: 2 * flow_parts(x, inverse, edge)[1], "Compare the three terms one by one"),
-    (lambda x, inverse, edge: flow_parts(x, inverse, edge)[1].sum(), "Compare the three terms one by one"),
+    (
+        lambda x, inverse, edge: flow_parts(x, inverse, edge)[1].sum(),
+        "should have shape (3,), and has shape ()",
+    ),
 ]
 
 
