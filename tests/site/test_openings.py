@@ -119,14 +119,14 @@ def test_the_picture_is_cut_out_of_the_png_and_leads_to_the_figure_where_it_stan
 
 def test_a_paragraph_without_all_parts_stays_one_and_the_question_is_kept(toy: ToyBook) -> None:
     page = soup(toy, "chapters/09a_two")
-    assert [said(p) for p in page.select("p.opening-question")] == ["What is two?"]
+    assert [said(p) for p in page.select(".opening-question")] == ["What is two?"]
     assert not page.select(".opening")
     assert "After this page you can count. You need fingers." in said(page.article)
 
 
 def test_a_page_above_others_shows_a_card_for_each_with_its_question(toy: ToyBook) -> None:
     page = soup(toy, "nine")
-    assert [said(p) for p in page.select("p.opening-question")] == ["What is more?"]
+    assert [said(p) for p in page.select(".opening-question")] == ["What is more?"]
     (card,) = page.select("ul.cards > li > a.card")
     assert card["href"] == "chapters/09a_two.html"
     assert [said(span) for span in card.select(".card-title, .card-question")] == ["9a Two", "What is two?"]

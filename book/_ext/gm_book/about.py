@@ -51,7 +51,7 @@ def description(app: Sphinx, pagename: str, doctree: nodes.document | None) -> s
 def _beginning(doctree: nodes.document) -> str | None:
     """Return the first paragraph of a section itself, but for its question, that has no formula."""
     for paragraph in doctree.findall(nodes.paragraph):
-        if "opening-question" in paragraph["classes"] or list(paragraph.findall(nodes.math)):
+        if list(paragraph.findall(nodes.math)):
             continue
         if isinstance(paragraph.parent, nodes.section):
             text = " ".join(paragraph.astext().split())

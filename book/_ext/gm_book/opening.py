@@ -35,8 +35,9 @@ def lay_out(app: Sphinx, document: nodes.document) -> None:
     paragraphs = [node for node in title.parent if isinstance(node, nodes.paragraph)] if title else []
     for paragraph in paragraphs[:2]:
         if _is_question(paragraph):
-            paragraph["classes"].append("opening-question")
             questions(app.env)[app.env.docname] = " ".join(paragraph.astext().split())
+            # No paragraph: one in large italics may be taken for a heading, and asked to be one.
+            paragraph.replace_self(nodes.container("", *paragraph.children, classes=["opening-question"]))
         elif parts := _parts(paragraph):
             aims = " ".join(paragraph.astext().split())
             picture = [nodes.container(classes=["opening-picture"])] if _has_picture(app.env) else []

@@ -185,7 +185,7 @@ def is_cell(node: nodes.Node) -> bool:
 
 
 def is_question(node: nodes.Node) -> bool:
-    return isinstance(node, nodes.paragraph) and "opening-question" in node["classes"]
+    return isinstance(node, nodes.container) and "opening-question" in node["classes"]
 
 
 def entries(document: nodes.document, page: str) -> Iterator[tuple[Term, nodes.definition]]:
