@@ -14,7 +14,7 @@ import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
 from playwright.sync_api import Browser, Page
-from toy_book import ROOT, ToyBook
+from toy_book import ROOT, ToyBook, cell
 from visitor import DESK, Visitor
 
 from gm_lib import plotting
@@ -54,10 +54,6 @@ def one_panel() -> plt.Figure:
     return figure
 
 
-def cell(code: str, option: str = "") -> str:
-    return f"\n```{{code-cell}} ipython3\n{option}{code}\n```\n"
-
-
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> ToyBook:
     """The toy with a chapter of five figures, in four cells; and one with a drawing on another page."""
@@ -95,11 +91,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> ToyBook:
         + "\nSee [there](08_one.md#figure-8-3).\n"
         + cell(display("one"), f":mystnb: {{{alt}}}\n"),
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("GM_DATA", raising=False)
-        toy.executed()
-        result = toy.build("--all")
-    assert result.returncode == 0, result.stdout + result.stderr
+    toy.made()
     return toy
 
 

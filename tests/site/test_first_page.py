@@ -13,7 +13,7 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 from PIL import Image
 from playwright.sync_api import Browser, Page
-from toy_book import ROOT, ToyBook
+from toy_book import ROOT, ToyBook, cell
 from visitor import Visitor, served
 
 import latent_plane
@@ -96,10 +96,6 @@ def figure(colour: tuple[int, int, int]) -> str:
     picture.save(content, "PNG")
     encoded = base64.b64encode(content.getvalue())
     return f"import base64\nfrom IPython.display import HTML, Image\nImage(base64.b64decode({encoded!r}))"
-
-
-def cell(code: str, option: str = "") -> str:
-    return f"\n```{{code-cell}} ipython3\n{option}{code}\n```\n"
 
 
 @pytest.fixture(scope="module")

@@ -56,11 +56,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> ToyBook:
     less = "*What is two?*\n\n**After this page you can** count. **You need** fingers.\n\n"
     toy.edit("book/chapters/09a_two.md", "# 9a · Two\n\n", f"# 9a · Two\n\n{less}")
     toy.edit("book/nine.md", "# 9 · Nine\n", "# 9 · Nine\n\n*What is more?*\n\n```{page-cards}\n```\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("GM_DATA", raising=False)
-        toy.executed()
-        result = toy.build("--all")
-    assert result.returncode == 0, result.stdout + result.stderr
+    toy.made()
     return toy
 
 

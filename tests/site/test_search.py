@@ -57,9 +57,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     toy.edit(chapter, "return gm_lib.answer + 41", 'possum = "bandicoot"\n    return possum')
     toy.edit("gm_lib/exercises/chapter_08.py", "It is $42$.", "It is no bilby.")
     toy.write(chapter, (toy.root / chapter).read_text("utf-8") + SECTIONS)
-    toy.executed()
-    result = toy.build("--all")
-    assert result.returncode == 0, result.stdout + result.stderr
+    toy.made()
     return toy.root / "_build" / "html"
 
 

@@ -59,9 +59,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> ToyBook:
         CELL.format(name="two", more=', figure: {caption: "It is $x$."}'),
     )
     toy.write(path, (toy.root / path).read_text("utf-8") + FAR + cells[0] + FAR + cells[1])
-    toy.executed()
-    result = toy.build("--all")
-    assert result.returncode == 0, result.stdout + result.stderr
+    toy.made()
     return toy
 
 

@@ -77,9 +77,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> ToyBook:
     ):
         path = f"book/chapters/{name}.md"
         toy.write(path, (toy.root / path).read_text("utf-8") + prose)
-    toy.executed()
-    result = toy.build("--all")
-    assert result.returncode == 0, result.stdout + result.stderr
+    toy.made()
     return toy
 
 

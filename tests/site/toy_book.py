@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,6 +152,11 @@ chapters:
 }
 
 
+def cell(code: str, option: str = "") -> str:
+    """Return a code cell for a chapter."""
+    return f"\n```{{code-cell}} ipython3\n{option}{code}\n```\n"
+
+
 class ToyBook:
     """The toy under ``root``, with the real configuration, extension and style."""
 
@@ -192,6 +198,14 @@ class ToyBook:
             str(Path(sys.executable).with_name("jupyter-book")),
             *("build", "-W", "-n", "--keep-going", *options, "."),
         )
+
+    def made(self) -> None:
+        """Execute and build all of it, as it is without data sets."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("GM_DATA", raising=False)
+            self.executed()
+            result = self.build("--all")
+        assert result.returncode == 0, result.stdout + result.stderr
 
     def page(self, name: str) -> str:
         return (self.root / "_build" / "html" / "book" / f"{name}.html").read_text("utf-8")
