@@ -119,11 +119,8 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> ToyBook:
         + cell(f'HTML(\'<audio controls src="{sound}"></audio><iframe srcdoc="a frame"></iframe>\')'),
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("GM_DATA", raising=False)
         patch.setenv("SOURCE_DATE_EPOCH", "1000000000")
-        toy.executed()
-        result = toy.build("--all")
-    assert result.returncode == 0, result.stdout + result.stderr
+        toy.made()
     return toy
 
 
