@@ -317,8 +317,11 @@ def figure(record: dict[str, Any]) -> bytes:
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
+    from gm_lib.system.drawings import use_typeface
+
     measured = record["measured"]
-    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "benchmarks", "font.size": 9}):
+    with plt.rc_context({"svg.fonttype": "path", "svg.hashsalt": "benchmarks", "font.size": 9}):
+        use_typeface()
         # Two beside each other: on a phone, too, the labels can be read.
         drawing, grid = plt.subplots(3, 2, figsize=(5.6, 6.6), layout="constrained")
         *axes, rest = grid.flat

@@ -321,9 +321,12 @@ def figure(records: dict[str, Record]) -> bytes:
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
+    from gm_lib.system.drawings import use_typeface
+
     shown = {unit: models for unit, models in board(records).items() if models}
     rows = [len(models) + 1 for models in shown.values()]
-    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "scoreboard", "font.size": 9}):
+    with plt.rc_context({"svg.fonttype": "path", "svg.hashsalt": "scoreboard", "font.size": 9}):
+        use_typeface()
         drawing, axes = plt.subplots(
             *(len(shown), 1),
             figsize=(5.2, 0.42 * sum(rows)),

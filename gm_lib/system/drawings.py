@@ -15,6 +15,7 @@ from typing import Any
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import Collection, PathCollection, QuadMesh
@@ -26,6 +27,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 from PIL import Image
 
+TYPEFACE = "Inter"
 PER_INCH = 110  # pixels of a page
 POINTS = 72
 MANY = 2000  # points of a line: with more it is drawn as pixels
@@ -47,8 +49,22 @@ OVER = re.compile(r'<g id="over\d+".*?(?=<g id="(?:axes_|over)\d+"|\Z)', re.DOTA
 IMAGE = re.compile(r"<image\b[^>]*data:image/png;base64,(?P<png>[A-Za-z0-9+/=\s]+)[^>]*>")
 
 
+def use_typeface() -> None:
+    """Set the letters of all figures from now on in the typeface of the pages.
+
+    What stands between dollars stays in matplotlib's own, and so does what Inter has no sign for. Matplotlib
+    finds that only in a text without dollars: beside a formula, such a sign belongs into the formula.
+    """
+    import fontpkg
+
+    for style in ("normal", "italic"):
+        font_manager.fontManager.addfont(fontpkg.path(TYPEFACE, style=style))
+    mpl.rcParams["font.family"] = [TYPEFACE, "DejaVu Sans"]
+
+
 def show_as_drawings() -> None:
     """Let the notebook that this program is show every figure as a drawing too, beside its PNG."""
+    use_typeface()
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is not None:
         plt.switch_backend(mpl.get_backend())  # a notebook's own forgets, as it starts, what was set before

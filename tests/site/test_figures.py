@@ -21,7 +21,7 @@ from gm_lib import plotting
 from gm_lib.system.drawings import bundle
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
-from gm_book.figures import DARK_INK, PAPER, dark, darkened
+from gm_book.figures import BLUE, DARK_BLUE, DARK_INK, PAPER, dark, darkened
 
 PHONE = 375
 INTRO = """\
@@ -301,12 +301,29 @@ def lightness(colour: str) -> float:
     return colorsys.rgb_to_hls(*(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)))[1]
 
 
+def contrast(colour: str, ground: str) -> float:
+    """The contrast of WCAG 2.1: letters are read from 4.5 on."""
+
+    def luminance(text: str) -> float:
+        shares = [int(text[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    darker, lighter = sorted([luminance(colour), luminance(ground)])
+    return (lighter + 0.05) / (darker + 0.05)
+
+
 def test_in_the_dark_ink_and_paper_change_places_and_lines_keep_their_colours() -> None:
-    assert dark("#ffffff") == "#" + bytes(PAPER).hex()
+    paper = dark("#ffffff")
+    assert paper == "#" + bytes(PAPER).hex()
     assert lightness(dark("#262626")) > 0.85
     assert lightness(dark("#000000")) > lightness(dark("#606060")) > lightness(dark("#e4e4e4"))
-    for colour in plotting.COLOURS[:-1]:
-        assert dark(colour.lower()) == colour.lower()
+    lines = [colour.lower() for colour in plotting.COLOURS[:-1]]
+    for colour in lines:
+        assert contrast(dark(colour), paper) > 4.5, "letters in it can be read"
+    assert [dark(colour) == colour for colour in lines].count(False) == 1
+    assert dark(BLUE) == DARK_BLUE
+    assert contrast(BLUE, paper) < 4
     red, green, blue = (int(dark("#e3eef5")[i : i + 2], 16) for i in (1, 3, 5))
     assert red < green < blue < 90, "a light tint is a dark one of the same hue"
     assert 0 < DARK_INK < 1

@@ -25,6 +25,21 @@ both_themes = pytest.mark.parametrize("theme", ["light", "dark"])
 folds_closed_and_open = pytest.mark.parametrize("folds", ["closed", "open"])
 
 
+def test_letters_are_the_ones_that_come_with_the_book(opened: Visitor) -> None:
+    opened.look()
+    faces = opened.page.evaluate(
+        "[...document.fonts].filter((f) => f.family === 'Inter').map((f) => f.status)"
+    )
+    assert len(faces) == 2
+    assert "loaded" in faces
+    assert "error" not in faces
+    for part in ("body", "h1", ".bd-article p", ".bd-links a, .bd-links__title"):
+        family = opened.page.evaluate(
+            "(part) => getComputedStyle(document.querySelector(part)).fontFamily", part
+        )
+        assert family.startswith("Inter,"), part
+
+
 @pytest.mark.parametrize("width", [1280, 390, 320])
 @folds_closed_and_open
 def test_a_page_is_as_wide_as_the_screen(opened: Visitor, width: int, folds: str) -> None:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from gm_lib.plotting import show_images
-from gm_lib.system.drawings import PER_INCH, POINTS, drawing
+from gm_lib.system.drawings import PER_INCH, POINTS, TYPEFACE, drawing, use_typeface
 
 PIXELS = re.compile(r"<image\b[^>]*base64,([^\"]+)\"[^>]*>")
 
@@ -59,6 +59,22 @@ def test_drawing_leaves_the_figure_as_it_was() -> None:
     assert left.patch.get_visible()
     assert figure.get_layout_engine() is engine
     assert figure.get_facecolor() == (1, 1, 1, 1)
+
+
+def test_letters_are_those_of_the_pages_and_what_these_lack_is_drawn_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with plt.rc_context():
+        assert f'id="{TYPEFACE}' not in drawing(side_by_side(2))
+        use_typeface()
+        figure = side_by_side(2)
+        figure.axes[0].set_title("σ² of ∇f")
+        figure.axes[1].set_title(r"σ² of $\nabla f$")
+        text = drawing(figure)
+    assert f'id="{TYPEFACE}' in text
+    assert 'id="DejaVuSans-' in text, "a sign that it lacks"
+    assert 'id="DejaVuSans-Oblique' in text, "a formula"
+    assert not caplog.text
 
 
 def test_letters_are_outlines_and_no_date_or_white_ground_is_in_it() -> None:

@@ -14,6 +14,7 @@
 * ``search``: a search for sections, exercises and terms that works from a disk too
 * ``slides``: what a slider was seen to draw, as frames that a reader moves
 * ``status``: the table of what was executed, when, and on which data
+* ``typeface``: the letters of the pages, which are those of the figures
 * ``terms``: the first mention of a glossary term in a chapter shows its meaning, and the glossary links back
 """
 
@@ -45,6 +46,7 @@ from gm_book import (
     slides,
     status,
     terms,
+    typeface,
 )
 from gm_book.outputs import Outputs
 
@@ -56,6 +58,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", outputs.choose)
     app.connect("config-inited", add_templates)
     app.connect("builder-inited", assets.copy_mathjax)
+    app.connect("builder-inited", typeface.add_typeface)
     app.connect("builder-inited", search.replace_sphinx_search)
     app.add_transform(anchors.NamedAnchors)
     app.add_transform(figures.Figures)

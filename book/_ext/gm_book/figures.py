@@ -2,8 +2,8 @@
 
 While the book is executed ``gm_lib.system.drawings`` makes a figure an SVG. From it the dark drawing is made
 by exchanging colours: ink and paper change places and a hue stays one. The colours of the lines, which can
-be told apart on both, stay; so do images and what their colours are read with. What else a page does with a
-figure, ``figures.js`` does.
+be told apart on both, stay, but for the blue, whose letters are too dark on dark; images and what their
+colours are read with stay too. What else a page does with a figure, ``figures.js`` does.
 """
 
 import base64
@@ -25,6 +25,7 @@ from sphinx.writers.html5 import HTML5Translator
 from gm_book.terms import NUMBER
 
 LINES = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"}  # gm_lib.plotting.COLOURS
+BLUE, DARK_BLUE = "#0072b2", "#2489cf"
 PAPER = (0x12, 0x12, 0x12)  # of the theme's dark pages
 INK, DARK_INK = 0.27, 0.92  # lightness of letters on light pages and on dark ones
 COLOUR = re.compile(r"#[0-9a-f]{6}\b")
@@ -200,9 +201,12 @@ def _redrawn(part: str) -> str:
 def dark(colour: str) -> str:
     """Return a colour, "#rrggbb", as a dark page has it."""
     if colour in LINES:
-        return colour
-    rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
-    return "#" + bytes(_inverted(rgb[None])[0].tolist()).hex()
+        return DARK_BLUE if colour == BLUE else colour
+    return "#" + bytes(_inverted(_rgb(colour)[None])[0].tolist()).hex()
+
+
+def _rgb(colour: str) -> np.ndarray:
+    return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
 
 
 def _inverted(rgb: np.ndarray) -> np.ndarray:
@@ -245,11 +249,13 @@ def _to_rgb(lab: np.ndarray) -> np.ndarray:
 
 
 def _recoloured(png: str) -> str:
-    """Return lines and clouds that were drawn as pixels with their greys turned round, in base64."""
+    """Return lines and clouds that were drawn as pixels in the colours of a dark page, in base64."""
     pixels = np.array(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA"))
     rgb = pixels[..., :3].reshape(-1, 3)
     grey = (np.ptp(rgb, axis=1) < 12) & (pixels[..., 3].reshape(-1) > 0)
+    blue = np.abs(rgb - _rgb(BLUE)).max(axis=1) < 12
     rgb[grey] = _inverted(rgb[grey])
+    rgb[blue] = _rgb(DARK_BLUE)
     pixels[..., :3] = rgb.reshape(pixels[..., :3].shape)
     content = io.BytesIO()
     Image.fromarray(pixels).quantize(256, method=Image.Quantize.FASTOCTREE).save(
