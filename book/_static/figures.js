@@ -1,7 +1,7 @@
-// Figures: a tap enlarges one, and on a phone its panels stand below one another. Without this script a figure
-// is as wide as the page lets it be.
+// Figures: a tap enlarges one, of a slider's the frame that is seen, and on a phone its panels stand below one
+// another. Without this script a figure is as wide as the page lets it be.
 {
-  const figures = [...document.querySelectorAll("figure.drawn")];
+  const figures = [...document.querySelectorAll("figure.drawn, figure.frames:has(> img)")];
   const nameOf = (figure) => figure.querySelector(".figure-number")?.textContent ?? "the figure";
   const picturesOf = (figure) => [...figure.querySelectorAll(":scope > img")];
   const seenIn = () => (document.documentElement.dataset.theme === "dark" ? "in-the-dark" : "in-the-light");
@@ -27,7 +27,7 @@
     const image = (pictures.find((picture) => picture.classList.contains(seenIn())) ?? pictures[0]).cloneNode();
     const [width, height] = [image.getAttribute("width"), image.getAttribute("height")];
     image.loading = "eager";
-    image.className = "";
+    image.className = figure.classList.contains("frames-inked") ? "inked" : "";
     // As large as it was drawn at least, and larger where the screen has room
     image.style.width = `max(${width}px, min(94vw - 2rem, (96dvh - 5rem) * ${width / height}))`;
     dialog.querySelector(".enlarged-room").replaceChildren(image);

@@ -219,3 +219,17 @@ def test_weighing_a_page_counts_all_its_frames(toy: ToyBook, visitor: Visitor) -
 
     weight = weigh(visitor.page, Path(address(toy).removeprefix("file://")))
     assert weight.raw("image") >= sum(map(len, [*ONE.pictures, *TWO.pictures]))
+
+
+@pytest.mark.site
+def test_a_tap_enlarges_the_frame_that_is_seen(page: Page, toy: ToyBook) -> None:
+    first = seen(page)
+    page.get_by_label("how light").first.press("ArrowRight")
+    second = seen(page)
+    assert first != second
+    page.locator("figure.frames img").first.click()
+    enlarged = page.locator("dialog.enlarged img")
+    assert str(enlarged.get_attribute("src")).endswith(second)
+    box = enlarged.bounding_box()
+    assert box
+    assert box["width"] > 2 * ONE.width

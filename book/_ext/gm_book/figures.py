@@ -22,6 +22,7 @@ from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 from sphinx.writers.html5 import HTML5Translator
 
+from gm_book.slides import Frames
 from gm_book.terms import NUMBER
 
 LINES = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"}  # gm_lib.plotting.COLOURS
@@ -156,7 +157,7 @@ def add_script(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
     """Load the script that enlarges figures, on pages that have some."""
-    if doctree is not None and doctree.next_node(Drawn) is not None:
+    if doctree is not None and any(doctree.next_node(kind) is not None for kind in (Drawn, Frames)):
         app.add_js_file("figures.js", loading_method="defer")
 
 
