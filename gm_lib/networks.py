@@ -2,13 +2,13 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import Adam, Optimizer
 
 VALUES_AT_ONCE = 2**22  # how many numbers a decoder puts out at a time, for the memory's sake: 16 MiB
 
@@ -142,6 +142,20 @@ def check_input(x: Tensor, shape: tuple[int, ...], weight: Any, who: str) -> Non
         )
 
 
+def check_batch(batch: Any, shape: tuple[int, ...], num_classes: int, weight: Any, who: str) -> None:
+    """Raise unless ``batch`` is ``(x, y)``, x finite and as :func:`check_input` wants it. Reads the values.
+
+    With ``num_classes`` > 0 there must be a label for each example, as :func:`check_labels` wants it.
+    ``TypeError`` for what is no tensor, ``ValueError`` for all else.
+    """
+    x, y = batch
+    check_input(x, shape, weight, who)
+    if not x.isfinite().all():
+        raise ValueError("x holds NaN or infinite values: look at how it was computed.")
+    if num_classes:
+        check_labels(y, num_classes, len(x))
+
+
 def require(part: Any, role: str, **needed: str) -> None:
     """Raise ``TypeError`` for the first attribute that ``part`` lacks; ``needed`` says what each means."""
     for name, meaning in needed.items():
@@ -205,6 +219,39 @@ def decay(optimizer: Optimizer, step: int, decay_steps: int) -> None:
         share = 0.5 * (1 + math.cos(math.pi * min((step - 1) / decay_steps, 1.0)))
         for group in optimizer.param_groups:
             group["lr"] = share * group.setdefault("initial_lr", group["lr"])
+
+
+class OneAdam(nn.Module):
+    """A model that one Adam trains, with the step size ``lr``. On which loss its own ``update`` says."""
+
+    lr: float
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Return the one optimizer. Call it when the model is on its device: a fused Adam is bound to it."""
+        return {"adam": Adam(self.parameters(), lr=self.lr, fused=True)}
+
+
+def descend(
+    model: nn.Module,
+    loss: Tensor,
+    optimizers: Mapping[str, Optimizer],
+    step: int = 1,
+    decay_steps: int = 0,
+    *,
+    clip: float | None = None,
+) -> None:
+    """Take one step down the gradient of ``loss``, a tensor without dimensions, with each of ``optimizers``.
+
+    It is the ``step``-th one of a run in which step sizes fall as :func:`decay` says. The gradient of all
+    parameters of ``model`` is new; where it is longer than ``clip`` it is shortened to that.
+    """
+    model.zero_grad()  # the optimizer's own takes several times as long
+    loss.backward()
+    if clip is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), clip)
+    for optimizer in optimizers.values():
+        decay(optimizer, step, decay_steps)
+        optimizer.step()
 
 
 def count_parameters(module: nn.Module) -> int:

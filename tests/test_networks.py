@@ -1,14 +1,21 @@
+import copy
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from gm_lib.networks import (
     FromMaps,
+    OneAdam,
     ToMaps,
+    check_batch,
     check_labels,
     conv_down,
     conv_up,
     count_parameters,
+    decay,
+    descend,
     mlp,
     one_hot,
 )
@@ -110,3 +117,75 @@ def test_labels_in_another_form_are_refused_with_what_makes_them_right(y, error,
 def test_labels_of_any_integer_type_are_labels():
     for dtype in (torch.uint8, torch.int32, torch.int64):
         check_labels(torch.arange(4).to(dtype), 10, 4)
+
+
+class Line(OneAdam):
+    """Least squares, which one Adam trains."""
+
+    def __init__(self, lr: float = 0.1):
+        super().__init__()
+        self.net, self.lr = nn.Linear(2, 1), lr
+
+    def loss(self, x):
+        return (self.net(x) - 100).square().mean()
+
+
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_a_descent_is_the_steps_that_pytorch_would_take_one_by_one(clip):
+    x, model = torch.randn(8, 2), Line()
+    by_hand = copy.deepcopy(model)
+    optimizers = model.optimizers()
+    adam = torch.optim.Adam(by_hand.parameters(), lr=0.1, fused=True)
+    for step in range(1, 4):
+        descend(model, model.loss(x), optimizers, step, 5, clip=clip)
+        decay(adam, step, 5)
+        adam.zero_grad()
+        by_hand.loss(x).backward()
+        if clip is not None:
+            assert nn.utils.clip_grad_norm_(by_hand.parameters(), clip) > clip  # it did something
+        adam.step()
+        for found, expected in zip(model.parameters(), by_hand.parameters(), strict=True):
+            assert torch.equal(found, expected)
+            assert torch.equal(found.grad, expected.grad)
+    assert adam.param_groups[0]["lr"] < 0.1
+
+
+def test_a_descent_takes_a_step_with_each_optimizer():
+    model = Line()
+    weight, bias = (p.detach().clone() for p in model.parameters())
+    optimizers = {
+        "weight": torch.optim.SGD([model.net.weight], lr=0.5),
+        "bias": torch.optim.SGD([model.net.bias], lr=0.25),
+    }
+    model.net.bias.grad = torch.ones(1)  # of another loss, and forgotten
+    descend(model, model.net.weight.sum() + model.net.bias.sum(), optimizers)
+    torch.testing.assert_close(model.net.weight.detach(), weight - 0.5)
+    torch.testing.assert_close(model.net.bias.detach(), bias - 0.25)
+
+
+def test_one_adam_has_all_parameters_and_the_models_step_size():
+    model = Line(lr=0.3)
+    (adam,) = model.optimizers().values()
+    (group,) = adam.param_groups
+    assert (type(adam), group["lr"], group["params"]) == (torch.optim.Adam, 0.3, [*model.parameters()])
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "error", "message"),
+    [
+        ([[0.0, 0.0]], [1], TypeError, "the test expects a torch.Tensor"),
+        (torch.zeros(2, 3), torch.tensor([0, 1]), ValueError, r"the test expects x of shape \(n, 2\)"),
+        (torch.tensor([[0.0, math.nan]]), torch.tensor([1]), ValueError, "NaN or infinite"),
+        (torch.tensor([[0.0, math.inf]]), torch.tensor([1]), ValueError, "NaN or infinite"),
+        (torch.zeros(2, 2), None, ValueError, "labels are needed"),
+        (torch.zeros(2, 2), torch.tensor([0, 3]), ValueError, "0 … 2"),
+    ],
+)
+def test_a_batch_that_cannot_be_learnt_from_is_refused(x, y, error, message):
+    with pytest.raises(error, match=message):
+        check_batch((x, y), (2,), 3, torch.zeros(()), "the test")
+
+
+def test_without_classes_a_batch_needs_no_labels():
+    check_batch((torch.zeros(2, 2), None), (2,), 0, torch.zeros(()), "the test")
+    check_batch((torch.zeros(2, 2), torch.tensor([0, 2])), (2,), 3, torch.zeros(()), "the test")

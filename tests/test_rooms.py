@@ -70,6 +70,13 @@ def test_the_rooms_stand_in_an_order_in_which_each_comes_after_those_it_imports(
         assert {other for other in below if order.index(other) > order.index(room)} == set(), room
 
 
+def test_each_family_beyond_fits_on_three_pages():
+    lengths = {
+        path.name: len(path.read_text("utf-8").splitlines()) for path in (LIBRARY / "beyond").glob("*.py")
+    }
+    assert {name: lines for name, lines in lengths.items() if lines > 150} == {}
+
+
 def test_contributing_shows_every_room_and_what_it_may_import():
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("## Rooms")[2].partition("\n## ")[0]
     shown = {}

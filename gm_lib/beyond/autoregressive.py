@@ -8,16 +8,16 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
-from gm_lib.networks import decay
+from gm_lib.networks import OneAdam, descend
 from gm_lib.system.choose import whole_number
 from gm_lib.vae.likelihoods import Bernoulli
 
 AT_ONCE = 100  # images whose windows are held in memory together
 
 
-class MaskedAutoregressive(nn.Module):
+class MaskedAutoregressive(OneAdam):
     """p(x) = ∏ᵢ p(xᵢ | x₁ … xᵢ₋₁) for images of zeros and ones, (n, 1, height, width), in raster order.
 
     One network gives the logit of every pixel. It sees the pixels before it in a window: ``reach`` rows above
@@ -101,17 +101,10 @@ class MaskedAutoregressive(nn.Module):
         inner = drawn.view(len(x), self.shape[1] + self.reach, -1)[:, self.reach :, self.reach : -self.reach]
         return (inner[:, None] + 1) / 2
 
-    def optimizers(self) -> dict[str, Optimizer]:
-        """Return the one optimizer. Call it when the model is on its device: a fused Adam is bound to it."""
-        return {"adam": Adam(self.parameters(), lr=self.lr, fused=True)}
-
     def update(self, batch: Any, optimizers: dict[str, Optimizer], step: int) -> dict[str, Tensor]:
         """Take one gradient step on a batch ``(x, y)``; return the mean of -log p in nats."""
         loss = -self.log_prob(batch[0]).mean()
-        decay(optimizers["adam"], step, self.decay_steps)
-        self.zero_grad()
-        loss.backward()
-        optimizers["adam"].step()
+        descend(self, loss, optimizers, step, self.decay_steps)
         return {"loss": loss.detach()}
 
     def check(self, batch: Any) -> None:
@@ -131,21 +124,3 @@ class MaskedAutoregressive(nn.Module):
         for layer in self.hidden:
             features = features + layer(features.relu())
         return self.out(features.relu())[..., 0].to(self.place.dtype)  # autocast's may be shorter
-
-
-def digit_autoregressive(
-    *,
-    shape: Sequence[int] = (1, 28, 28),
-    width: int = 128,
-    layers: int = 2,
-    reach: int = 9,
-    lr: float = 4e-3,
-    decay_steps: int = 0,
-) -> MaskedAutoregressive:
-    """Return an autoregressive model of binarized images; arguments as of :class:`MaskedAutoregressive`."""
-    config = dict(locals())
-    model = MaskedAutoregressive(
-        shape, width=width, layers=layers, reach=reach, lr=lr, decay_steps=decay_steps
-    )
-    model.config = config | {"shape": list(shape)}
-    return model

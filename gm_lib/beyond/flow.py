@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from gm_lib.beyond.flow_layers import Coupling, Scaling, Shuffle, Squash, halves
+from gm_lib.beyond.flow_layers import Coupling, Scaling, halves
 from gm_lib.data import check_images
-from gm_lib.networks import check_input, decay, mlp
+from gm_lib.networks import check_batch, descend, mlp
 from gm_lib.system.choose import whole_number
-from gm_lib.system.parallel import randn
+from gm_lib.system.parallel import uniform
 
 LEVELS = 256  # of grey
 
@@ -83,24 +82,17 @@ class CouplingFlow(nn.Module):
         """Take one step on a batch ``(x, y)``, y unused; return the mean of -log p(x) in nats, ``loss``."""
         x, _ = batch
         if len(self.shape) == 3:
-            u = torch.special.ndtr(randn(x.shape, device=x.device, dtype=x.dtype)).clamp(max=1 - 2**-16)
+            u = uniform(x.shape, device=x.device, dtype=x.dtype).clamp(max=1 - 2**-16)
             x = ((x * (LEVELS - 1)).round() + u) / LEVELS
         loss = -self.log_prob(x).mean()
-        decay(optimizers["adam"], step, self.decay_steps)
-        self.zero_grad()
-        (loss / math.prod(self.shape)).backward()
-        nn.utils.clip_grad_norm_(self.parameters(), 1.0)
-        optimizers["adam"].step()
+        descend(self, loss / math.prod(self.shape), optimizers, step, self.decay_steps, clip=1.0)
         return {"loss": loss.detach()}
 
     def check(self, batch: Any) -> None:
         """Raise unless x of the batch ``(x, y)`` holds finite points, or images in [0, 1], of the shape."""
-        x = batch[0]
-        check_input(x, self.shape, next(self.parameters()), "the flow")
+        check_batch(batch, self.shape, self.num_classes, next(self.parameters()), "the flow")
         if len(self.shape) == 3:
-            check_images(x)
-        elif not x.isfinite().all():
-            raise ValueError("the points hold NaN or infinite values: look at how they were computed.")
+            check_images(batch[0])
 
 
 def point_flow(
@@ -115,35 +107,5 @@ def point_flow(
 
     layers = [Coupling(kept, network) for kept in halves(dim, couplings)]
     model = CouplingFlow((dim,), [*layers, Scaling((dim,))], lr=lr, decay_steps=decay_steps)
-    model.config = config
-    return model
-
-
-def digit_flow(
-    *,
-    shape: Sequence[int] = (1, 28, 28),
-    couplings: Sequence[int] = (6, 8),
-    width: int = 32,
-    lr: float = 2e-3,
-    decay_steps: int = 0,
-) -> CouplingFlow:
-    """Return a flow of images of a ``shape`` (c, h, w), h and w multiples of 4.
-
-    ``couplings``: how many there are where 2×2 pixels are the channels of one place, and where 4×4 are;
-    each has two hidden convolutions of ``width`` channels. Raises ``ValueError`` for other shapes.
-    """
-    config = dict(locals()) | {"shape": list(shape), "couplings": list(couplings)}
-    if len(shape) != 3 or shape[1] % 4 or shape[2] % 4:
-        raise ValueError(f"shape must be (channels, h, w), h and w multiples of 4, not {tuple(shape)}.")
-
-    def network(n_in: int, n_out: int) -> nn.Sequential:
-        sizes = pairwise((n_in, width, width, n_out))
-        first, second, third = (nn.Conv2d(a, b, 3, padding=1) for a, b in sizes)
-        return nn.Sequential(first, nn.SiLU(), second, nn.SiLU(), third)
-
-    fine = [Coupling(kept, network) for kept in halves(4 * shape[0], couplings[0])]
-    coarse = [Coupling(kept, network) for kept in halves(16 * shape[0], couplings[1])]
-    layers = [*coarse, Shuffle(), *fine, Shuffle(), Scaling(shape), Squash()]
-    model = CouplingFlow(shape, layers, lr=lr, decay_steps=decay_steps)
     model.config = config
     return model

@@ -7,10 +7,13 @@ At a time t in [0, 1] the latent variable is z_t = α_t x + σ_t ε, with ε fro
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Iterator
+from itertools import pairwise
 
-from gm_lib.system.parallel import randn
+import torch
+from torch import Generator, Tensor
+
+from gm_lib.system.parallel import randn, uniform
 
 HIGHEST, LOWEST = 8.0, -10.0  # of log_snr
 
@@ -42,6 +45,12 @@ def step_back(z: Tensor, x: Tensor, t: Tensor, s: Tensor) -> tuple[Tensor, Tenso
     return alpha_s * ((1 - new) * z / alpha + new * x), new.sqrt() * sigma_s
 
 
+def draw_back(z: Tensor, x: Tensor, t: Tensor, s: Tensor, generator: Generator | None = None) -> Tensor:
+    """Return a draw of what :func:`step_back` describes, q(z_s | z_t = z, x) at times s < t: as z."""
+    mean, sd = step_back(z, x, t, s)
+    return mean + sd * torch.randn(z.shape, generator=generator, device=z.device, dtype=z.dtype)
+
+
 def slide_back(z: Tensor, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
     """Return z_s at the times s < t, (n,), made of x and of the noise that is in z_t = z if x is right: as z.
 
@@ -51,11 +60,16 @@ def slide_back(z: Tensor, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
     return alpha_s * x + sigma_s * (z - alpha * x) / sigma
 
 
+def downward(times: Tensor, n: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Return the steps from the last of ``times`` (rising) to the first: pairs of times t > s, each (n,)."""
+    return pairwise(times.flip(0).expand(n, -1).unbind(1))
+
+
 def spread(x: Tensor) -> Tensor:
     """Return a number in [0, 1) for each example x (n, ...), uniform, evenly spaced over the batch: (n,).
 
     Kingma et al. 2021: a mean over the batch has less variance so.
     """
-    first = torch.special.ndtr(randn((len(x),), device=x.device, dtype=x.dtype))[:1]
+    first = uniform((len(x),), device=x.device, dtype=x.dtype)[:1]
     u = first + torch.arange(len(x), device=x.device, dtype=x.dtype) / len(x)
     return (u % 1).clamp(max=1 - 2**-20)  # rounding must not make it 1

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from gm_lib.gan import LOSSES, DCGANDiscriminator, r1
-from gm_lib.networks import decay, require
+from gm_lib.gan import LOSSES, r1
+from gm_lib.networks import decay, descend, require
 from gm_lib.system.choose import choose
 from gm_lib.system.parallel import randn
-from gm_lib.vae import VAE, Bernoulli, ConvDecoder, ConvEncoder, Gaussian, Likelihood
-from gm_lib.vae.model import DIGIT_SHAPE
+from gm_lib.vae import VAE, Bernoulli, Likelihood
 from gm_lib.vae.model_base import adam
 
 
@@ -78,8 +76,7 @@ class VAEGAN(VAE):
         ``discriminator_loss`` and ``generator_loss``, 0 if the discriminator rests.
         """
         x, y = batch
-        for optimizer in optimizers.values():
-            decay(optimizer, step, self.decay_steps)
+        decay(optimizers["discriminator"], step, self.decay_steps)
         reconstruction, kl = self(x, y)
         reconstruction, kl = reconstruction.mean(), kl.sum(-1).mean()
         terms = {"loss": reconstruction + kl, "reconstruction": reconstruction, "kl": kl}
@@ -87,9 +84,8 @@ class VAEGAN(VAE):
         if self.judge:
             z = randn((len(x), self.latent_dim), device=x.device, dtype=x.dtype)
             terms |= self._play(x, self.likelihood.mean(self.decode(z, y)), y, optimizers["discriminator"])
-        self.zero_grad()
-        (terms["loss"] + self.judge * terms["generator_loss"]).backward()
-        optimizers["adam"].step()
+        paid = terms["loss"] + self.judge * terms["generator_loss"]
+        descend(self, paid, {"adam": optimizers["adam"]}, step, self.decay_steps)
         return {name: value.detach() for name, value in terms.items()}
 
     def _play(self, x: Tensor, x_fake: Tensor, y: Tensor | None, optimizer: Optimizer) -> dict[str, Tensor]:
@@ -118,34 +114,3 @@ class UnitDecoder(nn.Module):
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return means (*lead, *out_shape) for z (*lead, latent_dim)."""
         return self.decoder(z, y).sigmoid()
-
-
-def digit_vae_gan(
-    *,
-    shape: Sequence[int] = DIGIT_SHAPE,
-    latent_dim: int = 16,
-    width: int = 16,
-    num_classes: int = 0,
-    judge: float = 40.0,
-    gamma: float = 0.1,
-    lr: float = 2e-3,
-    decay_steps: int = 0,
-) -> VAEGAN:
-    """Return a VAE-GAN for grey images in [0, 1] of a ``shape`` (channels, height, width).
-
-    p(x | z) is a Gaussian with one learned scale. ``width``: channels at half the height and width, in all
-    three networks. The discriminator has the penalty R1 with the weight ``gamma``.
-    """
-    config = dict(locals()) | {"shape": list(shape)}
-    model = VAEGAN(
-        ConvEncoder(shape, width, latent_dim, num_classes),
-        UnitDecoder(ConvDecoder(latent_dim, width, shape, num_classes)),
-        Gaussian(shape),
-        DCGANDiscriminator(width, num_classes, shape=shape, norm="none"),
-        judge=judge,
-        gamma=gamma,
-        lr=lr,
-        decay_steps=decay_steps,
-    )
-    model.config = config
-    return model

@@ -345,6 +345,20 @@ def describe(value: Any) -> str:
     return f"an object of type {kind}"
 
 
+def in_words(prediction: Any) -> str:
+    """Say what was predicted: "the number 0.4", "the numbers 1, 2", "more, fewer", 'falls for "a", …'."""
+    if isinstance(prediction, Mapping):
+        return ", ".join(f'{_item(value)} for "{key}"' for key, value in prediction.items())
+    if isinstance(prediction, list | tuple):
+        kind = "the numbers " if prediction and all(isinstance(i, numbers.Real) for i in prediction) else ""
+        return kind + (", ".join(map(_item, prediction)) or "nothing")
+    return prediction if isinstance(prediction, str) else describe(prediction)
+
+
+def _item(value: Any) -> str:
+    return value if isinstance(value, str) else _argument(value)
+
+
 def _argument(value: Any) -> str:
     """Say what an argument is, as it stands after "name = "."""
     return describe(value).removeprefix("the number ")

@@ -697,12 +697,7 @@ _VARIANCES = {_FAR: (0.994, 0.293, 0.549), _NEAR: (0.0, 0.413, 0.5)}
     ),
 )
 def _quietest(answer: Any) -> str:
-    def read(prediction: Any) -> str:
-        chosen = choices(prediction, (_FAR, _NEAR), _ESTIMATORS)
-        return f"{chosen[_FAR]} far away, {chosen[_NEAR]} at the posterior"
-
-    _, outcome = predicted("7.4", answer, read)
-    chosen = choices(answer[0], (_FAR, _NEAR), _ESTIMATORS)
+    chosen, outcome = predicted("7.4", answer, lambda given: choices(given, (_FAR, _NEAR), _ESTIMATORS))
     for place, variances in _VARIANCES.items():
         for name, variance in zip(_ESTIMATORS, variances, strict=True):
             try:

@@ -669,15 +669,11 @@ _WHY_NOT = {
     seconds=20.0,
 )
 def _three_worlds(answer: Any) -> str:
-    def read(prediction: Any) -> str:
-        chosen = choices(prediction, tuple(_WORLDS), (_FACTORS, _SAME, _OTHER))
-        return ", ".join(f"{world}: {name}" for world, name in chosen.items())
-
     given = answer[0] if isinstance(answer, tuple | list) and answer else None
     if isinstance(given, dict) and any(value is ... for value in given.values()):
         raise NotAttempted
-    _, outcome = predicted("10.8", answer, read)
-    chosen = choices(answer[0], tuple(_WORLDS), (_FACTORS, _SAME, _OTHER))
+    names = _FACTORS, _SAME, _OTHER
+    chosen, outcome = predicted("10.8", answer, lambda given: choices(given, tuple(_WORLDS), names))
     for world in _WORLDS:
         try:
             off, spread = (number(value, f"the degrees of {world}") for value in outcome[world])

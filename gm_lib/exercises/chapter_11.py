@@ -678,16 +678,12 @@ def _names_and_places(answer: Any) -> str:
     given = answer[0] if isinstance(answer, tuple | list) and answer else None
     if isinstance(given, dict) and any(value is ... for value in given.values()):
         raise NotAttempted
-
-    def read(prediction: Any) -> tuple[str, ...]:
-        chosen = choices(prediction, _WHAT, [_MORE, _FEWER, _SAME])
-        return tuple(chosen[what] for what in _WHAT)
-
-    prediction, outcome = predicted("11.7", answer, read)
+    names = _MORE, _FEWER, _SAME
+    prediction, outcome = predicted("11.7", answer, lambda given: choices(given, _WHAT, names))
     found = tensor(outcome, shape=(4,), name="what the experiment returns").double().tolist()
     as_they_are, *changed = found
     mistaken = []
-    for what, said, nats, right in zip(_WHAT, prediction, changed, (_SAME, _SAME, _MORE), strict=True):
+    for what, nats, right in zip(_WHAT, changed, (_SAME, _SAME, _MORE), strict=True):
         more = nats - as_they_are
         seen = _SAME if abs(more) < 2 else _MORE if more > 0 else _FEWER
         expect(
@@ -695,7 +691,7 @@ def _names_and_places(answer: Any) -> str:
             f'for "{what}" the experiment gives {more:+.1f} nats, which it cannot as it was given: was it '
             "changed? Bring it back.",
         )
-        if said != right:
+        if (said := prediction[what]) != right:
             mistaken.append(f'for "{what}" you predicted "{said}", and it is "{right}", {nats:.1f} nats. ')
             mistaken[-1] += _REASONS[what]
     if mistaken:

@@ -1144,13 +1144,8 @@ _COUNTER = {
 )
 def _rotation(answer: Any) -> str:
     names = ("inwards", "round", "outwards")
-
-    def read(given: Any) -> tuple[str, ...]:  # short enough to be printed
-        words = choices(given, list(_WAYS), names)
-        return tuple(words[way] for way in _WAYS)
-
-    predictions, outcome = predicted("12.7", answer, read)
-    prediction, found = dict(zip(_WAYS, predictions, strict=True)), _ends(outcome)
+    prediction, outcome = predicted("12.7", answer, lambda given: choices(given, list(_WAYS), names))
+    found = _ends(outcome)
     for way, x in found.items():
         expect(
             is_close(x, _far(way), rtol=1e-3),

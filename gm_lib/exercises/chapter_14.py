@@ -113,12 +113,7 @@ _COUNTER = {
 )
 def _turns(answer: Any) -> str:
     names = ("inwards", "round", "outwards")
-
-    def read(given: Any) -> tuple[str, ...]:
-        words = choices(given, list(_ENDS), names)
-        return tuple(words[game] for game in _ENDS)
-
-    predictions, outcome = predicted("14.2", answer, read)
+    prediction, outcome = predicted("14.2", answer, lambda given: choices(given, list(_ENDS), names))
     if not isinstance(outcome, dict) or set(outcome) != set(_ENDS):
         raise Wrong("the experiment does not return its four numbers: was it changed?")
     found = {game: number(outcome[game], f'the number for "{game}"', finite=False) for game in _ENDS}
@@ -130,7 +125,7 @@ def _turns(answer: Any) -> str:
             f'the experiment gives {distance:.3g} for "{game}": was it changed? As given that game goes '
             f"{_ENDS[game]}.",
         )
-    off = [game for game, word in zip(_ENDS, predictions, strict=True) if word != _ENDS[game]]
+    off = [game for game in _ENDS if prediction[game] != _ENDS[game]]
     if off:
         game = off[0]
         more = f" ({len(off)} of four are not right yet.)" if len(off) > 1 else ""
@@ -688,12 +683,8 @@ _BECAUSE = {
     seconds=20.0,
 )
 def _bounded(answer: Any) -> str:
-    def read(given: Any) -> str:
-        chosen = choices(given, tuple(_PARTS), (_AT_MOST, _MORE))
-        return "; ".join(f"{part}: {chosen[part]}" for part in _PARTS)
-
-    _, outcome = predicted("14.6", answer, read)
-    chosen = choices(answer[0], tuple(_PARTS), (_AT_MOST, _MORE))
+    names = _AT_MOST, _MORE
+    chosen, outcome = predicted("14.6", answer, lambda given: choices(given, tuple(_PARTS), names))
     found = outcome if isinstance(outcome, dict) else {}
     for part, (low, high) in _PARTS.items():
         stretch = number(found.get(part, float("nan")), f'the stretch of "{part}"', finite=False)

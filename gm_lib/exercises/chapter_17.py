@@ -288,13 +288,7 @@ _ORDER_WHY = {
     ),
 )
 def _order(answer: Any) -> str:
-    prediction: dict[str, str] = {}
-
-    def read(given: Any) -> str:  # as text: a dictionary of this length would not be printed
-        prediction.update(choices(given, _ORDER_KEYS, _ORDER_NAMES))
-        return ", ".join(f"{key}: {prediction[key]}" for key in _ORDER_KEYS)
-
-    _, outcome = predicted("17.4", answer, read)
+    prediction, outcome = predicted("17.4", answer, lambda given: choices(given, _ORDER_KEYS, _ORDER_NAMES))
     if not isinstance(outcome, Mapping) or set(outcome) != set(_ORDER_KEYS):
         raise Wrong("the experiment does not return its three pairs of numbers: was it changed?")
     wrong = []
@@ -1357,22 +1351,15 @@ def _map_far(answer: Any) -> str:
     given = answer[0] if isinstance(answer, tuple | list) and answer else None
     if isinstance(given, dict) and any(value is ... for value in given.values()):
         raise NotAttempted
-
-    def read(prediction: Any) -> tuple[str, ...]:
-        chosen = choices(prediction, _MAP_WAYS, _MAP_COURSES)
-        return tuple(chosen[way] for way in _MAP_WAYS)
-
-    prediction, outcome = predicted("17.17", answer, read)
+    prediction, outcome = predicted("17.17", answer, lambda given: choices(given, _MAP_WAYS, _MAP_COURSES))
     found = tensor(outcome, shape=(2, 2), name="what the experiment returns").double().tolist()
     mistaken = []
-    for way, said, (before, after), right in zip(
-        _MAP_WAYS, prediction, found, ("same", "rises"), strict=True
-    ):
+    for way, (before, after), right in zip(_MAP_WAYS, found, ("same", "rises"), strict=True):
         change = after - before
         seen = "same" if abs(change) < 0.02 else "rises" if change > 0 else "falls"
         told = f"in {way} the share goes from {before:.0%} to {after:.0%}"
         expect(seen == right, f"{told}, which it cannot as it was given: was the experiment changed?")
-        if said != right:
+        if (said := prediction[way]) != right:
             mistaken.append(f'{told}, and you predicted "{said}". {_MAP_REASONS[way]}')
     if mistaken:
         raise Wrong(" ".join(text[0].upper() + text[1:] for text in mistaken))

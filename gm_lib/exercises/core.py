@@ -70,6 +70,7 @@ from gm_lib.exercises.answers import (
     expect,
     expect_close,
     expect_function,
+    in_words,
     is_close,
     number,
     tensor,
@@ -253,7 +254,7 @@ def grade(id: str, answer: Any) -> Verdict:
     message = f"correct. {praise}" if isinstance(praise, str) and praise else "correct."
     before = len(_PREDICTIONS.get(id, ())) - 1
     if before > 0:
-        message += f" (Your first prediction was {describe(_PREDICTIONS[id][0])}.)"
+        message += f" (Your first prediction was {in_words(_PREDICTIONS[id][0])}.)"
     return Verdict(id, "right", message)
 
 
@@ -275,7 +276,7 @@ def predicted(id: str, answer: Any, read: Callable[[Any], Any]) -> tuple[Any, An
     recorded = _PREDICTIONS.setdefault(id, [])
     if not recorded or recorded[-1] != prediction:
         recorded.append(prediction)
-    print(f"Recorded: {describe(prediction)}. Now the experiment runs.")
+    print(f"Recorded: {in_words(prediction)}. Now the experiment runs.")
     return prediction, call(experiment)
 
 

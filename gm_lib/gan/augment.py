@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gm_lib.gan.noise import uniform
+from gm_lib.system.parallel import uniform
 
 
 def augment_images(x: Tensor) -> Tensor:
@@ -13,7 +13,7 @@ def augment_images(x: Tensor) -> Tensor:
     height and width, anywhere in it, is set to 0. Both are drawn anew for each image at each call.
     """
     n, _, h, w = x.shape
-    u = uniform(n, 4, x)
+    u = uniform((n, 4), device=x.device, dtype=x.dtype)
     source_rows, row_inside, row_in_hole = _along(h, u[:, 0:1], u[:, 1:2])
     source_columns, column_inside, column_in_hole = _along(w, u[:, 2:3], u[:, 3:4])
     moved = x.gather(2, source_rows[:, None, :, None].expand_as(x))

@@ -12,7 +12,7 @@ from torch.optim import Adam, Optimizer
 from gm_lib.gan.losses import LOSSES, Loss
 from gm_lib.gan.networks import Packed, check_players, check_rules
 from gm_lib.gan.penalties import Penalty
-from gm_lib.networks import check_input, check_labels, decay, evaluating, follow, labels_of, tensors_of
+from gm_lib.networks import check_batch, decay, evaluating, follow, labels_of, tensors_of
 from gm_lib.system.choose import choose, whole_number
 from gm_lib.system.parallel import randn
 
@@ -189,14 +189,11 @@ class GAN(nn.Module):
 
         ``TypeError`` for what is no tensor, ``ValueError`` for all else.
         """
-        x, y = batch
-        check_input(x, tuple(self.generator.out_shape), next(self.parameters()), "the model")
-        if not bool(x.isfinite().all()):
-            raise ValueError("the data holds NaN or infinite values.")
+        x, _ = batch
+        shape = tuple(self.generator.out_shape)
+        check_batch(batch, shape, self.num_classes, next(self.parameters()), "the model")
         if hasattr(self.generator, "check"):
             self.generator.check(x)
-        if self.num_classes:
-            check_labels(y, self.num_classes, len(x))
         m = self.discriminator.m if isinstance(self.discriminator, Packed) else 1
         if len(x) % (least := self.discriminator_steps * m):
             raise ValueError(

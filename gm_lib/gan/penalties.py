@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from gm_lib.gan.noise import uniform
+from gm_lib.system.parallel import uniform
 
 Judge = Callable[[Tensor], Tensor]
 Penalty = Callable[[Judge, Tensor, Tensor], Tensor]
@@ -37,7 +37,8 @@ def gradient_penalty(discriminator: Judge, x_real: Tensor, x_fake: Tensor, *, ga
 
     Each x is a point drawn uniformly on the line from a generated example to its real neighbour in the batch.
     """
-    mixed = uniform(len(x_real), 1, x_real).view(-1, *[1] * (x_real.ndim - 1))
+    each = len(x_real), *[1] * (x_real.ndim - 1)
+    mixed = uniform(each, device=x_real.device, dtype=x_real.dtype)
     slopes = _slopes(discriminator, torch.lerp(x_fake, x_real, mixed))
     # The norm's own gradient is taken as 0 where the slope is 0.
     return gamma * (torch.linalg.vector_norm(slopes, dim=1) - 1).square()

@@ -113,6 +113,19 @@ def randn(
     return joint[place * n : (place + 1) * n]
 
 
+def uniform(
+    shape: tuple[int, ...] | torch.Size,
+    *,
+    device: torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """Return numbers from U(0, 1) of ``shape`` (n, ...), shared out among the processes as :func:`randn`'s.
+
+    They are Φ(ε), where ε comes from N(0, 1) and Φ is its distribution function. One may be rounded to 1.
+    """
+    return torch.special.ndtr(randn(shape, device=device, dtype=dtype))
+
+
 def average_gradients(optimizer: Optimizer) -> None:
     """Let ``optimizer`` step with gradients averaged over the processes, as if on the joint batch.
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from gm_lib.data import check_images
-from gm_lib.networks import check_input, evaluating, mlp
+from gm_lib.networks import OneAdam, check_input, descend, evaluating, mlp
 from gm_lib.system.parallel import randn
 from gm_lib.vae.model import DIGIT_SHAPE
 from gm_lib.vae.networks import Decoder
 
 
-class Autoencoder(nn.Module):
+class Autoencoder(OneAdam):
     """An encoder to codes z (n, d) and a decoder back to x (n, *event_shape), trained on the squared error.
 
     ``encoder`` maps (n, *event_shape) to (n, d), ``decoder`` (*lead, d) to (*lead, *event_shape): any modules
@@ -67,17 +67,11 @@ class Autoencoder(nn.Module):
             return self._errors(x, x)
         return self._errors(x + self.noise * randn(x.shape, device=x.device, dtype=x.dtype), x)
 
-    def optimizers(self) -> dict[str, Optimizer]:
-        """Return the one optimizer. Call it when the model is on its device: a fused Adam is bound to it."""
-        return {"adam": Adam(self.parameters(), lr=self.lr, fused=True)}
-
     def update(self, batch: Any, optimizers: dict[str, Optimizer], step: int) -> dict[str, Tensor]:
         """Take one gradient step on a batch ``(x, y)``; return the mean error. Labels are not looked at."""
         x, _ = batch
         loss = self(x).mean()
-        self.zero_grad()  # the optimizer's own takes several times as long
-        loss.backward()
-        optimizers["adam"].step()
+        descend(self, loss, optimizers)
         return {"loss": loss.detach()}
 
     def check(self, batch: Any) -> None:

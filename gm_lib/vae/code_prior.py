@@ -9,8 +9,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
+from gm_lib.networks import OneAdam, descend
 from gm_lib.system.choose import whole_number
 from gm_lib.vae.quantizers import check_indices
 
@@ -18,7 +19,7 @@ ROWS, COLUMNS = 3, 3  # what a CodePrior sees: of the rows above, and to either 
 CHANNELS = 16  # the numbers by which it tells codes apart
 
 
-class CodePrior(nn.Module):
+class CodePrior(OneAdam):
     """p(codes), one place after the other in raster order: each given a window of those before it.
 
     For indices (n, *places). A masked convolution sees, of the codes before a place, those in the ``ROWS``
@@ -66,16 +67,10 @@ class CodePrior(nn.Module):
             window[:, ROWS, COLUMNS] = torch.multinomial(chances, 1, generator=generator)[:, 0]
         return drawn[:, ROWS:, COLUMNS:-COLUMNS].reshape(n, *self.places)
 
-    def optimizers(self) -> dict[str, Optimizer]:
-        """Return the one optimizer. Call it when the model is on its device: a fused Adam is bound to it."""
-        return {"adam": Adam(self.parameters(), lr=self.lr, fused=True)}
-
     def update(self, batch: Any, optimizers: dict[str, Optimizer], step: int) -> dict[str, Tensor]:
         """Take one gradient step on a batch ``(indices, y)``; return the mean of -log p in nats."""
         loss = -self.log_prob(batch[0]).mean()
-        self.zero_grad()
-        loss.backward()
-        optimizers["adam"].step()
+        descend(self, loss, optimizers)
         return {"loss": loss.detach()}
 
     def check(self, batch: Any) -> None:

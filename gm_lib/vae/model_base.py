@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from gm_lib.networks import VALUES_AT_ONCE, check_input, check_labels, decay
+from gm_lib.networks import VALUES_AT_ONCE, check_input, check_labels, descend
 from gm_lib.system.choose import choose, whole_number
 from gm_lib.vae.bounds import free_bits as count_free_bits
 from gm_lib.vae.likelihood_base import Likelihood
@@ -109,11 +109,7 @@ class LatentVariableModel(nn.Module):
             counted = count_free_bits(kl, self.free_bits) if self.free_bits else total
             loss = reconstruction + self.beta * counted
             terms |= {"loss": loss, "reconstruction": reconstruction, "kl": total}
-        self.zero_grad()  # the optimizer's own takes several times as long
-        loss.backward()
-        for optimizer in optimizers.values():
-            decay(optimizer, step, self.decay_steps)
-            optimizer.step()
+        descend(self, loss, optimizers, step, self.decay_steps)
         return {name: value.detach() for name, value in terms.items()}
 
     def check(self, batch: Any) -> None:

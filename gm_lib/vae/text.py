@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 from torch.distributions import Distribution, Normal
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from gm_lib.data.prose import END, counted, shifted, windows
-from gm_lib.networks import decay
+from gm_lib.networks import OneAdam, descend
 from gm_lib.system.choose import whole_number
 from gm_lib.system.parallel import randn
 from gm_lib.vae.bounds import log_importance_weights
@@ -149,7 +149,7 @@ class TextDecoder(nn.Module):
         return x.where(counted(x), END)
 
 
-class CharacterModel(nn.Module):
+class CharacterModel(OneAdam):
     """p(x) = Π p(x_t | x_1 … x_{t-1}), by a GRU of ``width`` units: the decoder of a text VAE without z.
 
     ``length``: of the rows that :meth:`sample` draws. ``lr``, ``decay_steps`` and ``config`` are as in
@@ -205,19 +205,11 @@ class CharacterModel(nn.Module):
         """Draw n texts (n, length)."""
         return self.decoder.write(n, self.length, generator=generator)
 
-    def optimizers(self) -> dict[str, Optimizer]:
-        """Return Adam."""
-        return {"adam": Adam(self.parameters(), lr=self.lr, fused=True)}
-
     def update(self, batch: Any, optimizers: dict[str, Optimizer], step: int) -> dict[str, Tensor]:
         """Take one step on a batch ``(x, y)``; return the nats per text and per character."""
         x, _ = batch
         nats, characters = -self.log_prob(x).sum(), counted(x).sum()
-        decay(optimizers["adam"], step, self.decay_steps)
-        self.zero_grad()
-        (nats / characters).backward()
-        nn.utils.clip_grad_norm_(self.parameters(), 1.0)
-        optimizers["adam"].step()
+        descend(self, nats / characters, optimizers, step, self.decay_steps, clip=1.0)
         return {"loss": nats.detach() / len(x), "per_character": nats.detach() / characters}
 
     def check(self, batch: Any) -> None:

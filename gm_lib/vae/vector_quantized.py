@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
-from gm_lib.networks import check_input, evaluating, require
+from gm_lib.networks import check_input, descend, evaluating, require
 from gm_lib.system.choose import choose
 from gm_lib.vae.code_prior import CodePrior
 from gm_lib.vae.likelihood_base import Likelihood
@@ -143,9 +143,7 @@ class VQVAE(nn.Module):
         terms = {"reconstruction": reconstruction.mean(), "commitment": quantized.commitment.mean()}
         terms["loss"] = terms["reconstruction"] + self.commitment * terms["commitment"]
         terms["perplexity"] = perplexity(quantized.indices, self.quantizer.num_codes)
-        self.zero_grad()  # the optimizer's own takes several times as long
-        terms["loss"].backward()
-        optimizers["adam"].step()
+        descend(self, terms["loss"], optimizers)
         return {name: terms[name].detach() for name in ("loss", "reconstruction", "commitment", "perplexity")}
 
     def check(self, batch: Any) -> None:

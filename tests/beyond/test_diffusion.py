@@ -18,7 +18,7 @@ from gm_lib.beyond import (
     step_back,
 )
 from gm_lib.beyond.last_step import RealValues
-from gm_lib.beyond.noising import HIGHEST, LOWEST, spread
+from gm_lib.beyond.noising import HIGHEST, LOWEST, downward, draw_back, spread
 from gm_lib.data import toy
 from gm_lib.distributions.estimates import assert_unbiased
 from gm_lib.evaluation import negative_elbo
@@ -122,6 +122,25 @@ def test_the_two_ways_down_lead_to_levels_with_the_right_distribution_if_x_is_kn
     for there in (drawn, slide_back(z, x, t, s)):
         assert_unbiased(there, 2 * alpha[0])
         assert_unbiased((there - 2 * alpha).square(), sigma[0] ** 2)
+
+
+def test_a_draw_of_a_step_back_has_its_mean_and_standard_deviation_and_its_generator():
+    z, x = torch.full((40_000, 1), 0.3).double(), torch.full((40_000, 1), -1.0).double()
+    t, s = torch.full((40_000,), 0.6).double(), torch.full((40_000,), 0.2).double()
+    drawn = draw_back(z, x, t, s, torch.Generator().manual_seed(0))
+    mean, sd = step_back(z, x, t, s)
+    assert drawn.dtype == z.dtype
+    assert_unbiased((drawn - mean)[:, 0], 0.0)
+    assert_unbiased((drawn - mean).square()[:, 0], sd[0].item() ** 2)
+    assert torch.equal(drawn, draw_back(z, x, t, s, torch.Generator().manual_seed(0)))
+
+
+def test_the_way_down_goes_from_each_time_to_the_one_before_for_each_example():
+    pairs = [*downward(torch.tensor([0.0, 0.25, 1.0]), 2)]
+    assert [(t.tolist(), s.tolist()) for t, s in pairs] == [
+        ([1.0, 1.0], [0.25, 0.25]),
+        ([0.25, 0.25], [0.0, 0.0]),
+    ]
 
 
 def test_batches_are_spread_over_the_levels_and_every_example_may_get_each():

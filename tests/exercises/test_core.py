@@ -784,6 +784,50 @@ def test_a_prediction_is_recorded_before_the_experiment_runs(capsys):
     assert "should be 0.5, and is 0.4" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("prediction", "words"),
+    [
+        (0.4, "the number 0.4"),
+        (12_345_678, "the number 12345678"),
+        (2 / 3, "the number 0.6667"),
+        ("falls", "falls"),
+        (("more", "fewer"), "more, fewer"),
+        ([1, 0.25, -1e-9], "the numbers 1, 0.25, -1e-09"),
+        (
+            {"noise": "about the same", "copies": "far more"},
+            'about the same for "noise", far more for "copies"',
+        ),
+        ({"none": 1.0, "one": 2 / 3}, '1 for "none", 0.6667 for "one"'),
+        ({f"{'a long name ' * 4}{i}": "grows" for i in range(5)}, 'grows for "a long name '),
+        ((), "nothing"),
+        (None, "None"),
+        (True, "True"),
+        (torch.ones(3, 2), "a tensor of shape (3, 2)"),
+    ],
+)
+def test_a_prediction_is_repeated_in_plain_words(prediction, words, capsys):
+    predicted(ID, ("as it was given", dict), lambda given: prediction)
+    said = capsys.readouterr().out
+    assert said.startswith(f"Recorded: {words}")
+    assert said.endswith(". Now the experiment runs.\n")
+    assert not re.search(r"\b(tuple|list|dict|text)\b|[({\[]'", said)
+
+
+def test_a_verdict_recalls_the_first_prediction_in_plain_words(capsys):
+    def checker(answer: Any) -> str:
+        prediction, outcome = predicted(
+            ID, answer, lambda given: choices(given, ("a", "b"), ("more", "less"))
+        )
+        expect(prediction == outcome, "no.")
+        return "So it is."
+
+    declare(checker)
+    for guess in ("more", "less"):
+        check(ID, ((guess, "less"), lambda: {"a": "less", "b": "less"}))
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.endswith('(Your first prediction was more for "a", less for "b".)')
+
+
 @pytest.mark.parametrize("answer", [0.5, (0.5,), (0.5, 0.5), {"a": 1, "b": 2}, "ab"])
 def test_a_prediction_without_its_experiment_is_told_what_is_wanted(answer):
     declare_prediction()

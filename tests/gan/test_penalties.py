@@ -3,8 +3,6 @@ import torch
 from scipy import stats
 
 from gm_lib.gan import PENALTIES, MLPDiscriminator, Packed, gradient_penalty, penalties, r1, r2
-from gm_lib.gan.noise import uniform
-from gm_lib.system import parallel
 
 
 def norm_squared(x):
@@ -17,7 +15,7 @@ def mixed(monkeypatch):
     weights = torch.rand(12, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
     def use(rows=slice(None)):
-        monkeypatch.setattr(penalties, "uniform", lambda n, k, like: weights[rows][:n])
+        monkeypatch.setattr(penalties, "uniform", lambda shape, **_: weights[rows].view(shape))
         return weights[rows]
 
     return use
@@ -132,15 +130,3 @@ def test_a_penalty_of_packs_is_that_of_the_judge_within_on_whole_packs(name, mix
     else:
         packs = x_real.view(4, 6), x_fake.view(4, 6)
         torch.testing.assert_close(paid, PENALTIES[name](inner, *packs, gamma=2.0))
-
-
-def test_processes_draw_together_the_uniform_noise_of_one(monkeypatch):
-    like, parts = torch.zeros(1), []
-    torch.manual_seed(3)
-    whole = uniform(8, 2, like)
-    assert bool((whole >= 0).all() and (whole <= 1).all())
-    for rank in range(2):
-        torch.manual_seed(3)
-        monkeypatch.setattr(parallel, "_own_rows", (rank, 2))
-        parts.append(uniform(4, 2, like))
-    assert torch.equal(torch.cat(parts), whole)

@@ -17,6 +17,7 @@ import pytest
 import torch
 import worker
 from same_state import assert_same_state, checkpointed
+from scipy import stats
 
 from gm_lib.system import interrupts, parallel
 from gm_lib.training import load_checkpoint
@@ -200,6 +201,21 @@ def test_noise_alone_is_torch_randn() -> None:
         found = parallel.randn((6, 2), generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     expected = torch.randn((6, 2), generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     assert torch.equal(found, expected)
+
+
+def test_uniform_numbers_of_the_parts_are_those_of_the_whole_and_each_from_0_to_1(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parts = []
+    torch.manual_seed(3)
+    whole = parallel.uniform((4000, 2), dtype=torch.float64)
+    assert whole.dtype == torch.float64
+    assert stats.kstest(whole.flatten().numpy(), "uniform").pvalue > 1e-3
+    for rank in range(2):
+        torch.manual_seed(3)
+        monkeypatch.setattr(parallel, "_own_rows", (rank, 2))
+        parts.append(parallel.uniform((2000, 2), dtype=torch.float64))
+    assert torch.equal(torch.cat(parts), whole)
 
 
 def as_one_of(monkeypatch: pytest.MonkeyPatch, processes: int, rank: int) -> None:
