@@ -24,6 +24,8 @@ REMEDIES = (
     *("relativistic", "relativistic_r1_r2"),
 )
 
+STACKED = ("unequal", "packed", "spectral", "wgan_gp", "r1", "best")  # on stacked digits
+
 
 @dataclass(frozen=True)
 class Sentence:
@@ -206,6 +208,16 @@ SENTENCES = {
             q.modes_best.size == 10,
             q.good_best.mean() > q.good_averaged.mean(),
             *(q.good_averaged.mean() > getattr(q, f"good_{name}").mean() for name in REMEDIES),
+        ),
+    ),
+    "remedies_stacked": Sentence(
+        "In the same short time no remedy does better than the plain game: it covers {modes_plain} of 1,000 "
+        "modes with a KL of {kl_plain}, and {good_plain} of its samples are good; with the relativistic loss, "
+        "R1 and R2, whose steps take longer, it is {modes_best} modes and {kl_best}.",
+        lambda q: (
+            *(q.kl_plain.mean() <= getattr(q, f"kl_{name}").mean() for name in STACKED),
+            *(q.good_plain.mean() > getattr(q, f"good_{name}").mean() for name in STACKED),
+            q.modes_best.mean() < q.modes_plain.mean(),
         ),
     ),
     "speech_classifier": Sentence(
