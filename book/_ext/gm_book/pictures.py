@@ -146,9 +146,9 @@ PICTURES = {
         (0, 0.08, 0.7, 1),
     ),
     "17c_flows": Choice(
-        "Five densities on the plane as grey pictures",
+        "Three densities on the plane as grey pictures",
         "Two moons, and two flows that learned them",
-        (0, 0.13, 0.6, 1),
+        (0, 0.1, 1, 1),
     ),
     "17d_diffusion": Choice(
         "Two rows of six clouds of samples of the best denoiser",
