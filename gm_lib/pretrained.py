@@ -20,7 +20,7 @@ from gm_lib.beyond import digit_flow_matching as untrained_flow_matching
 from gm_lib.beyond import digit_vae_gan as untrained_vae_gan
 from gm_lib.classifier import DigitClassifier, ImageClassifier, SpeechClassifier
 from gm_lib.data.shapes import SHAPE
-from gm_lib.gan import GAN, DCGANGenerator, WaveGenerator
+from gm_lib.gan import GAN, DCGANDiscriminator, DCGANGenerator, WaveGenerator
 from gm_lib.gan import digit_gan as untrained_gan
 from gm_lib.gan.text import TextGenerator
 from gm_lib.system.choose import choose
@@ -177,8 +177,28 @@ def digit_gan() -> DCGANGenerator:
     in [0, 1]. On the CPU, in evaluation mode, without gradients for its weights. Raises what
     :func:`digit_classifier` raises.
     """
+    return _digit_players()[0]
+
+
+def digit_gan_discriminator() -> DCGANDiscriminator:
+    """Return the discriminator that :func:`digit_gan` learned from, as it was at the end of the game.
+
+    It takes images (n, 1, 28, 28) in [0, 1] and the digits that they show, y (n,), and returns logits (n,):
+    above 0 where it takes an image for a real one. What it says of a digit under a wrong label means nothing:
+    neither player was ever shown one. On the CPU, in evaluation mode, without gradients for its
+    weights. Raises what :func:`digit_classifier` raises.
+    """
+    return _digit_players()[1]
+
+
+def _digit_players() -> tuple[DCGANGenerator, DCGANDiscriminator]:
+    config = card("digit_gan")["config"]
+    latent_dim, width, num_classes = (config[key] for key in ("latent_dim", "width", "num_classes"))
     with torch.device("cpu"):
-        return _load("digit_gan", DCGANGenerator(**card("digit_gan")["config"]))
+        generator = DCGANGenerator(latent_dim, width, num_classes)
+        discriminator = DCGANDiscriminator(width, num_classes)
+        _load("digit_gan", nn.ModuleDict({"generator": generator, "discriminator": discriminator}))
+    return generator, discriminator
 
 
 def digit_flow_matching() -> FlowMatching:

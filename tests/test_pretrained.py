@@ -77,6 +77,21 @@ def test_the_generator_comes_ready_to_write():
     torch.testing.assert_close(generator(z[7:8], y[7:8]), x[7:8])
 
 
+def test_the_discriminator_of_the_generator_tells_real_digits_from_its_samples_and_from_noise(mnist):
+    discriminator = pretrained.digit_gan_discriminator()
+    assert not any(module.training for module in discriminator.modules())
+    assert not any(p.requires_grad for p in discriminator.parameters())
+    x, y = mnist.test.x[:1000], mnist.test.y[:1000]
+    generator = torch.Generator().manual_seed(1)
+    made = pretrained.digit_gan()(torch.randn(1000, 32, generator=generator), y)
+    real, fake, noise = (discriminator(each, y) for each in (x, made, torch.rand_like(x)))
+    assert real.shape == (1000,)
+    for others, least in ((fake, 0.6), (noise, 0.9)):
+        above = (real > others).double()  # by chance in half of the pairs
+        assert above.mean() - 4 * above.std() / 1000**0.5 > least
+    assert (fake > noise).double().mean() > 0.9, "to it a sample is more like a digit than noise is"
+
+
 def test_samples_of_the_generator_are_as_good_as_its_card_says(mnist):
     generator, card = pretrained.digit_gan(), pretrained.card("digit_gan")
     n = 2000

@@ -212,8 +212,8 @@ SENTENCES = {
     ),
     "remedies_stacked": Sentence(
         "In the same short time no remedy does better than the plain game: it covers {modes_plain} of 1,000 "
-        "modes with a KL of {kl_plain}, and {good_plain} of its samples are good; with the relativistic loss, "
-        "R1 and R2, whose steps take longer, it is {modes_best} modes and {kl_best}.",
+        "modes with a KL of {kl_plain}, and {good_plain} of its samples are good; with the relativistic "
+        "loss, R1 and R2, whose steps take longer, it is {modes_best} modes and {kl_best}.",
         lambda q: (
             *(q.kl_plain.mean() <= getattr(q, f"kl_{name}").mean() for name in STACKED),
             *(q.good_plain.mean() > getattr(q, f"good_{name}").mean() for name in STACKED),
