@@ -220,6 +220,21 @@ SENTENCES = {
             q.modes_best.mean() < q.modes_plain.mean(),
         ),
     ),
+    "small_data": Sentence(
+        "On 500 digits the discriminator learns them by heart, {above_few_2000} of pairs against "
+        "{above_all_2000} with all digits, and after 2,000 steps the samples are not worse for it, at a "
+        "Fréchet distance of {frechet_few_2000} against {frechet_all_2000}. Augmentation takes the knowledge "
+        "away, {above_augmented_2000}, and makes the samples worse in these steps, at "
+        "{frechet_augmented_2000}.",
+        lambda q: (
+            (q.above_few_2000 > 0.8).all(),
+            (abs(q.above_all_2000 - 0.5) < 0.05).all(),
+            (q.above_augmented_2000 < 0.6).all(),
+            abs(q.frechet_few_2000.mean() - q.frechet_all_2000.mean()) < 0.7,
+            q.frechet_augmented_2000.min() > q.frechet_few_2000.max(),
+            q.frechet_augmented_2000.min() > q.frechet_all_2000.max(),
+        ),
+    ),
     "speech_classifier": Sentence(
         "The recognizer understands {real} of the test recordings; of a speaker whom it never heard it "
         "understands fewer, {new_jackson} of Jackson's and {new_theo} of Theo's.",
