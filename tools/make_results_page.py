@@ -341,7 +341,7 @@ def figure(records: dict[str, Record]) -> bytes:
             axis.set(
                 title=f"{unit}: shorter is better", xlim=(0, 1.12 * longest), ylim=(len(models) - 0.5, -0.8)
             )
-            axis.title.set(fontweight="bold", ha="left", position=(0, 1))
+            axis.title.set(fontsize=11, ha="left", position=(0, 1))
             axis.set_axis_off()
         out = io.BytesIO()
         # A white ground: dark text on it can be read in the dark theme too.
