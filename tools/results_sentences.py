@@ -213,7 +213,7 @@ SENTENCES = {
     "remedies_stacked": Sentence(
         "In the same short time no remedy does better than the plain game: it covers {modes_plain} of 1,000 "
         "modes with a KL of {kl_plain}, and {good_plain} of its samples are good; with the relativistic "
-        "loss, R1 and R2, whose steps take longer, it is {modes_best} modes and {kl_best}.",
+        "loss, R1 and R2, without batch norm and in fewer steps, it is {modes_best} modes and {kl_best}.",
         lambda q: (
             *(q.kl_plain.mean() <= getattr(q, f"kl_{name}").mean() for name in STACKED),
             *(q.good_plain.mean() > getattr(q, f"good_{name}").mean() for name in STACKED),
@@ -222,7 +222,7 @@ SENTENCES = {
     ),
     "small_data": Sentence(
         "On 500 digits the discriminator learns them by heart, {above_few_2000} of pairs against "
-        "{above_all_2000} with all digits, and after 2,000 steps the samples are not worse for it, at a "
+        "{above_all_2000} with all digits, and after 2,000 steps the samples are hardly worse, at a "
         "Fréchet distance of {frechet_few_2000} against {frechet_all_2000}. Augmentation takes the knowledge "
         "away, {above_augmented_2000}, and makes the samples worse in these steps, at "
         "{frechet_augmented_2000}.",

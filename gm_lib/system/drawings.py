@@ -6,10 +6,12 @@ takes its colours from a map, and what is drawn over these.
 
 import base64
 import contextlib
+import importlib.util
 import io
 import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -49,16 +51,27 @@ OVER = re.compile(r'<g id="over\d+".*?(?=<g id="(?:axes_|over)\d+"|\Z)', re.DOTA
 IMAGE = re.compile(r"<image\b[^>]*data:image/png;base64,(?P<png>[A-Za-z0-9+/=\s]+)[^>]*>")
 
 
+def typeface(style: str) -> Path:
+    """Return the file of the typeface of pages and figures, "normal" or "italic"; the extra ``book`` has it.
+
+    Raises ``ModuleNotFoundError`` where that is not installed.
+    """
+    package = "fontpkg_inter"
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(f"{package} is not installed: run make setup.")
+    italic = "-Italic" if style == "italic" else ""
+    return Path(spec.submodule_search_locations[0]) / "files" / f"{TYPEFACE}{italic}[opsz,wght].ttf"
+
+
 def use_typeface() -> None:
     """Set the letters of all figures from now on in the typeface of the pages.
 
     What stands between dollars stays in matplotlib's own, and so does what Inter has no sign for. Matplotlib
     finds that only in a text without dollars: beside a formula, such a sign belongs into the formula.
     """
-    import fontpkg
-
     for style in ("normal", "italic"):
-        font_manager.fontManager.addfont(fontpkg.path(TYPEFACE, style=style))
+        font_manager.fontManager.addfont(typeface(style))
     mpl.rcParams["font.family"] = [TYPEFACE, "DejaVu Sans"]
 
 

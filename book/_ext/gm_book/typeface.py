@@ -11,16 +11,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import fontpkg
 from fontTools.subset import Options, Subsetter
 from fontTools.ttLib import TTFont
 from fontTools.varLib.instancer import instantiateVariableFont
 from sphinx.application import Sphinx
 
+from gm_lib.system.drawings import typeface
 from gm_lib.system.files import replace_file
 
 ROOT = Path(__file__).resolve().parents[3]
-PACKAGE, FAMILY = "fontpkg-inter", "Inter"
+PACKAGE = "fontpkg-inter"
 # Letters of the languages of Western Europe, Greek ones, and the signs that stand in text outside of formulas
 RANGES = ((0x20, 0x7F), (0xA0, 0x100), (0x391, 0x3CA))
 SIGNS = "ıłŁŌōŠšžćčńěᵢ–—‘’“”…•′″‹›€⁰⁴⁵⁶⁷⁸⁹⁺⁻ⁿ₀₁₂₃₄₅₆₇₈₉ℓ←↑→↓↔∂∆∇∈∏∑−√∞∫≈≠≤≥⌊⌋○●✓✗"
@@ -51,7 +51,7 @@ def add_typeface(app: Sphinx) -> None:
 
 def face(style: str) -> TTFont:
     """Return the font of ``style``, "normal" or "italic", with what the pages use of it."""
-    font = TTFont(fontpkg.path(FAMILY, style=style))
+    font = TTFont(typeface(style))
     options = Options(layout_features=["kern", "tnum"], hinting=False)
     subsetter = Subsetter(options)
     subsetter.populate(unicodes={code for begin, end in RANGES for code in range(begin, end)}, text=SIGNS)
