@@ -235,6 +235,19 @@ SENTENCES = {
             q.frechet_augmented_2000.min() > q.frechet_all_2000.max(),
         ),
     ),
+    "stacked_best": Sentence(
+        "After an hour both games cover all 1,000 modes. The relativistic loss with R1 and R2 has the "
+        "smaller KL, {kl_best} against {kl_dcgan}, and the plain DCGAN more good samples, {good_dcgan} against "
+        "{good_best}; real stacks have {kl_real} and {good_real}.",
+        lambda q: (
+            (q.modes_best == 1_000).all(),
+            (q.modes_dcgan == 1_000).all(),
+            q.kl_best < q.kl_dcgan,
+            q.good_best < q.good_dcgan,
+            q.kl_real < q.kl_best,
+            max(q.hours_best.max(), q.hours_dcgan.max()) < 1.5,
+        ),
+    ),
     "speech_classifier": Sentence(
         "The recognizer understands {real} of the test recordings; of a speaker whom it never heard it "
         "understands fewer, {new_jackson} of Jackson's and {new_theo} of Theo's.",
