@@ -237,8 +237,8 @@ SENTENCES = {
     ),
     "stacked_best": Sentence(
         "After an hour both games cover all 1,000 modes. The relativistic loss with R1 and R2 has the "
-        "smaller KL, {kl_best} against {kl_dcgan}, and the plain DCGAN more good samples, {good_dcgan} against "
-        "{good_best}; real stacks have {kl_real} and {good_real}.",
+        "smaller KL, {kl_best} against {kl_dcgan}, and the plain DCGAN more good samples, {good_dcgan} "
+        "against {good_best}; real stacks have {kl_real} and {good_real}.",
         lambda q: (
             (q.modes_best == 1_000).all(),
             (q.modes_dcgan == 1_000).all(),
