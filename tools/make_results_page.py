@@ -130,7 +130,6 @@ BOARD_HEAD = """\
 
 # Claims of tools/measure.py that wait for a machine with the time, or the GPU, for them.
 PENDING = {
-    "gan_mnist": "two GANs on MNIST, judged beside test images, in ten minutes of one core for each seed",
     "families": "eight families with the same time to learn, in four hours of two cores for each seed",
     "published_hierarchy_conv": "a hierarchy of convolutions, in some hours of a GPU",
 }

@@ -130,6 +130,18 @@ SENTENCES = {
         "{confident} of its samples are read with confidence.",
         lambda q: (),
     ),
+    "gan_mnist": Sentence(
+        "In the same time of some minutes the DCGAN comes nearer to real digits, at a Fréchet distance of "
+        "{frechet_dcgan}, than the relativistic loss with R1 and R2 and without batch norm, at "
+        "{frechet_best}. Neither copies: the distance to training digits over that to held-out ones is "
+        "{copies_dcgan} and {copies_best} times what it is for fresh digits.",
+        lambda q: (
+            q.frechet_dcgan.max() < q.frechet_best.min(),
+            q.precision_dcgan.mean() > q.precision_best.mean(),
+            min(q.copies_dcgan.min(), q.copies_best.min()) > 0.99,
+            max(q.suspects_dcgan.max(), q.suspects_best.max()) < 10,
+        ),
+    ),
     "gan_quick": Sentence(
         "After 1,200 steps a GAN writes all ten digits, and {confident} of its samples are read with "
         "confidence, where real images reach {confident_real}.",
