@@ -192,11 +192,10 @@ def digit_gan_discriminator() -> DCGANDiscriminator:
 
 
 def _digit_players() -> tuple[DCGANGenerator, DCGANDiscriminator]:
-    config = card("digit_gan")["config"]
-    latent_dim, width, num_classes = (config[key] for key in ("latent_dim", "width", "num_classes"))
+    own = _players("digit_gan")
     with torch.device("cpu"):
-        generator = DCGANGenerator(latent_dim, width, num_classes)
-        discriminator = DCGANDiscriminator(width, num_classes)
+        generator = DCGANGenerator(**own)
+        discriminator = DCGANDiscriminator(own["width"], own["num_classes"])
         _load("digit_gan", nn.ModuleDict({"generator": generator, "discriminator": discriminator}))
     return generator, discriminator
 

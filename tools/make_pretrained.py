@@ -622,21 +622,17 @@ def digit_gan(seed: int, run: Path | None) -> Made:
     digits = torch.arange(GAN_SAMPLES) % 10
     samples = model.sample(GAN_SAMPLES, digits, generator=Generator().manual_seed(seed))
     obeyed = estimate(read_digits(pretrained.digit_classifier(), samples).argmax(-1) == digits)
-    judged = {
-        against: judge_digits(samples, part.x, seed=seed, against=against).as_dict()
-        for against, part in (
-            ("MNIST's validation images", data.valid),
-            ("MNIST's test images", data.test),
-        )
-    }
+    judge = partial(judge_digits, samples, seed=seed)
+    valid = judge(data.valid.x, against="MNIST's validation images")
+    test = judge(data.test.x, against="MNIST's test images")
     facts = {
         "data": f"MNIST's 50,000 training digits with their labels, {GAN_BATCH} in a batch. Settings were "
         "chosen on the validation images; the test images were looked at once.",
         "config": GAN_CONFIG,
         "stages": [{"lr": model.lr, "steps": GAN_STEPS}],
         "training_seconds": round(history.seconds),
-        "valid": judged["MNIST's validation images"],
-        "samples": {**judged["MNIST's test images"], "as_asked": obeyed.mean},
+        "valid": valid.as_dict(),
+        "samples": {**test.as_dict(), "as_asked": obeyed.mean},
     }
     return Made(players.requires_grad_(), facts)
 

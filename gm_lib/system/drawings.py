@@ -6,7 +6,6 @@ takes its colours from a map, and what is drawn over these.
 
 import base64
 import contextlib
-import importlib.util
 import io
 import re
 import sys
@@ -28,6 +27,8 @@ from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 from PIL import Image
+
+from gm_lib.system.files import package_folder
 
 TYPEFACE = "Inter"
 PER_INCH = 110  # pixels of a page
@@ -56,12 +57,8 @@ def typeface(style: str) -> Path:
 
     Raises ``ModuleNotFoundError`` where that is not installed.
     """
-    package = "fontpkg_inter"
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(f"{package} is not installed: run make setup.")
     italic = "-Italic" if style == "italic" else ""
-    return Path(spec.submodule_search_locations[0]) / "files" / f"{TYPEFACE}{italic}[opsz,wght].ttf"
+    return package_folder("fontpkg_inter") / "files" / f"{TYPEFACE}{italic}[opsz,wght].ttf"
 
 
 def use_typeface() -> None:

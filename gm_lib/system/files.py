@@ -1,7 +1,8 @@
-"""Write files whole or not at all, and a folder by one program at a time."""
+"""Write files whole or not at all, and a folder by one program at a time; find those of a package."""
 
 import contextlib
 import errno
+import importlib.util
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -70,6 +71,17 @@ def naming(folder: Path) -> Iterator[None]:
     except OSError as error:
         message = f"cannot write into the folder {folder}: {error.strerror or error}. Choose another one."
         raise type(error)(error.errno, message) from error
+
+
+def package_folder(package: str) -> Path:
+    """Return the folder of an installed package, whose files are wanted and not its code.
+
+    Raises ``ModuleNotFoundError``, with what to do, where it is not installed.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(f"{package} is not installed: run make setup.")
+    return Path(spec.submodule_search_locations[0])
 
 
 def replace_file(path: str | os.PathLike[str], content: bytes) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from gm_lib.plotting import show_images
 from gm_lib.system.drawings import PER_INCH, POINTS, TYPEFACE, drawing, use_typeface
+from gm_lib.system.files import package_folder
 
 PIXELS = re.compile(r"<image\b[^>]*base64,([^\"]+)\"[^>]*>")
 
@@ -180,3 +181,9 @@ def test_a_cloud_over_areas_whose_colours_mean_numbers_is_kept_with_them() -> No
     assert ['id="keptimage' in image for image in kept] == [True, False], "in its own axes alone"
     assert len(re.findall(r'<g id="kept\d+"', over("viridis"))) == 3, "the areas, the two points, the text"
     assert "kept" not in over("Blues")
+
+
+def test_a_package_that_is_not_installed_is_named_with_what_to_do() -> None:
+    assert (package_folder("PIL") / "Image.py").is_file()
+    with pytest.raises(ModuleNotFoundError, match="no_such_package is not installed: run make setup"):
+        package_folder("no_such_package")

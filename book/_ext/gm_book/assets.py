@@ -1,10 +1,11 @@
 """Files that the pages need and that Sphinx does not bring: MathJax and the student notebooks."""
 
-import importlib.util
 import shutil
 from pathlib import Path
 
 from sphinx.application import Sphinx
+
+from gm_lib.system.files import package_folder
 
 MATHJAX_PACKAGE = "sphinx-mathjax-offline"
 # Of the 15 MB: the component for TeX input, its fonts, and the TeX packages it loads when a page uses one.
@@ -13,10 +14,7 @@ MATHJAX_PARTS = ("tex-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extens
 
 def copy_mathjax(app: Sphinx) -> None:
     """Copy the part of MathJax that the pages use to where ``mathjax_path`` points."""
-    spec = importlib.util.find_spec(MATHJAX_PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(f"{MATHJAX_PACKAGE} is not installed: run make setup.")
-    source = Path(spec.submodule_search_locations[0]) / "static" / "mathjax"
+    source = package_folder(MATHJAX_PACKAGE) / "static" / "mathjax"
     target = Path(app.outdir) / "_static" / "mathjax"
     for part in MATHJAX_PARTS:
         (target / part).parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,6 @@ from that script when the book is built. Neither script nor fonts are published,
 their glyphs.
 """
 
-import importlib.util
 import re
 import shutil
 from functools import cache
@@ -14,6 +13,8 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 from sphinx.util import logging
+
+from gm_lib.system.files import package_folder
 
 LOGGER = logging.getLogger(__name__)
 THEME = "pydata_sphinx_theme"  # which the book's theme extends
@@ -30,10 +31,7 @@ UNUSED = ("scripts/fontawesome*", "vendor/fontawesome")
 @cache
 def shapes() -> dict[str, tuple[str, str]]:
     """Return the box and the path of each icon that Font Awesome has, by its names."""
-    spec = importlib.util.find_spec(THEME)
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"{THEME} is not installed: run make setup.")
-    script = Path(spec.origin).parent / SCRIPT
+    script = package_folder(THEME) / SCRIPT
     found: dict[str, tuple[str, str]] = {}
     for name, width, height, aliases, path in SHAPE.findall(script.read_text("utf-8")):
         shape = (f"0 0 {width} {height}", path)

@@ -37,10 +37,11 @@ def add_typeface(app: Sphinx) -> None:
     They are made once, and again when the package, the characters or the weights are others.
     """
     asked = repr((importlib.metadata.version(PACKAGE), RANGES, SIGNS, FACES))
+    digest = hashlib.sha256(asked.encode()).hexdigest()[:12]
     target = Path(app.outdir) / "_static" / "fonts"
     target.mkdir(parents=True, exist_ok=True)
     for style in FACES:
-        made = ROOT / "_build" / ".typeface" / f"{style}-{_short(asked)}.woff2"
+        made = ROOT / "_build" / ".typeface" / f"{style}-{digest}.woff2"
         if not made.is_file():
             content = io.BytesIO()
             face(style).save(content)
@@ -65,7 +66,3 @@ def licence() -> str:
     """Return the licence that comes with the package: the fonts may be changed and passed on with it."""
     files = importlib.metadata.files(PACKAGE) or []
     return next(file for file in files if file.name == "LICENSE").read_text()
-
-
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
