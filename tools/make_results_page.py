@@ -130,7 +130,7 @@ BOARD_HEAD = """\
 
 # Claims of tools/measure.py that wait for a machine with the time, or the GPU, for them.
 PENDING = {
-    "families": "eight families with the same time to learn, in four hours of two cores for each seed",
+    "families": "eight families with the same time to learn, in 45 minutes of one core for each seed",
     "published_hierarchy_conv": "a hierarchy of convolutions, in some hours of a GPU",
 }
 

@@ -202,10 +202,12 @@ def evaluate_text(
         measures["-ELBO"] = nats_per_character(-negative_elbo(model, x, seed=seed).bound, x)
         measures[f"bound, k = {k}"] = nats_per_character(log_likelihood(model, x, k=k, seed=seed).bound, x)
         measures["active units"] = active_units(model, x).count
+        measures["log p itself"] = "not for this model: bounded by -ELBO"
     else:
         with torch.no_grad():
             log_p = torch.cat([model.log_prob(part.to(device)).cpu() for part in x.split(500)])
         measures["model"] = nats_per_character(log_p, x)
+        measures |= dict.fromkeys(("-ELBO", "active units"), "not for this model: it has no code")
     if not text.long:
         drawn = model.sample(samples, generator=torch.Generator(device).manual_seed(seed)).cpu()
         made, known = text.alphabet.decode(drawn), text.alphabet.decode(text.train)
@@ -217,7 +219,7 @@ def evaluate_text(
     for name, value in measures.items():
         click.echo(f"  {name:<28}{f'{value:.3f}' if isinstance(value, float) else value}")
     plain = {
-        name: value if isinstance(value, int | float) else [value.mean, value.standard_error]
+        name: value if isinstance(value, int | float | str) else [value.mean, value.standard_error]
         for name, value in measures.items()
     }
     result = {"title": title, "split": split, "seed": seed, "measures": plain}

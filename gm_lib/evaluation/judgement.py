@@ -120,7 +120,8 @@ def judge(
     Each measure is a function of this package with its defaults; the copy test looks at no more than 500
     samples. ``classifier`` and ``against`` are those of :func:`judge_digits`: it is the classifier that says
     what the domain is. Three channels of what it reads in one are a stack. ``seed`` fixes all but the
-    seconds. What this kind of model cannot have, and what a function refuses, is named with the reason.
+    seconds. Samples are first held in [0, 1]: a model of real numbers may overshoot. What this kind of model
+    cannot have, and what a function refuses, is named with the reason.
 
     Raises ``TypeError`` for a model without ``sample``, and ``ValueError`` if nothing could be measured.
     """

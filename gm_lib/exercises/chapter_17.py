@@ -159,9 +159,12 @@ def _both_cost(lam: Tensor, sigma: Tensor, *, half: float = 0.5, least: bool = T
     return half * ((wide / best).log() + lam / wide - lam / best)
 
 
+def _both_nats(v: Tensor, lam: Tensor) -> Tensor:
+    return 0.5 * (v.log() + lam / v)
+
+
 def _both_noiseless(lam: Tensor, sigma: Tensor) -> Tensor:
-    wide, best = (0.5 * (v.log() + lam / v) for v in (lam, (lam - sigma**2).clamp(min=0)))
-    return wide - best
+    return _both_nats(lam, lam) - _both_nats((lam - sigma**2).clamp(min=0), lam)
 
 
 @exercise(
@@ -196,6 +199,9 @@ def _both_costs(answer: Any) -> str:
                 lambda lam, sigma: -_both_cost(lam, sigma)
             ),
             "w² is not the model's variance: the noise adds σ² to it.": _both_noiseless,
+            "the noise adds σ² to the best w² too, so that the model's variance is at least σ².": (
+                lambda lam, sigma: _both_nats(lam + sigma**2, lam) - _both_nats((lam - sigma**2).clamp(0), lam)
+            ),
             "this is in bits: take the natural logarithm.": (
                 lambda lam, sigma: _both_cost(lam, sigma) / math.log(2)
             ),

@@ -110,6 +110,12 @@ def both_without_noise(lam, sigma):
     return (lam.log() + 1 - (lam - sigma**2).log() - lam / (lam - sigma**2)) / 2
 
 
+def both_noise_forgotten(lam, sigma):
+    """The wide one with its noise, the best without."""
+    best, wide = (lam - sigma**2).clamp(min=0), lam + sigma**2
+    return (wide.log() + lam / wide - best.log() - lam / best) / 2
+
+
 RIGHT["17.2"] = [both_by_kl, both_by_cases]
 WRONG["17.2"] = [
     (
@@ -125,6 +131,7 @@ WRONG["17.2"] = [
     ),
     (both_without_noise, "the noise adds"),
     (lambda lam, sigma: both_by_kl(lam, sigma) / math.log(2), "in bits"),
+    (both_noise_forgotten, "at least σ²"),
     (lambda lam, sigma: lam - sigma**2, "the cost"),
 ]
 
