@@ -46,7 +46,8 @@ def digit_classifier() -> DigitClassifier:
 def speech_classifier() -> SpeechClassifier:
     """Return the classifier of spoken digits, trained on recordings of the Free Spoken Digit Dataset.
 
-    On the CPU, in evaluation mode, without gradients for its weights. Raises what :func:`digit_classifier`
+    Its weights are under CC BY-SA 4.0, as the recordings are that it learned from. On the CPU, in evaluation
+    mode, without gradients for its weights. Raises what :func:`digit_classifier`
     raises.
     """
     with torch.device("cpu"):

@@ -9,13 +9,25 @@ import numpy as np
 import pytest
 import torch
 
-from gm_lib.data import ImageData, ProseData, SpeechData, images, names, shakespeare, sources, spoken_digits
+from gm_lib.data import (
+    ImageData,
+    MusicData,
+    ProseData,
+    SpeechData,
+    chorales,
+    images,
+    names,
+    shakespeare,
+    sources,
+    spoken_digits,
+)
 from gm_lib.data.images import find_mnist
+from gm_lib.data.music import find_music
 from gm_lib.data.prose import find_prose
 from gm_lib.data.published import SETS
 from gm_lib.data.speech import find_speech
 
-REAL_SETS = ("mnist", "speech", "prose")
+REAL_SETS = ("mnist", "speech", "music", "prose")
 
 
 def pytest_configure() -> None:
@@ -94,6 +106,17 @@ def speech() -> SpeechData:
             "gm_lib.data.spoken_digits()"
         )
     return spoken_digits()
+
+
+@pytest.fixture(scope="session")
+def music() -> MusicData:
+    """The real chorales from GM_DATA or the user's cache; without them the test is skipped."""
+    if find_music() is None:
+        pytest.skip(
+            "needs chorales: set GM_DATA to a folder with jsb/jsb-chorales-quarter.json, or download them by "
+            "gm_lib.data.chorales()"
+        )
+    return chorales()
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,7 @@ from torch import nn
 
 from gm_lib import pretrained
 from gm_lib.classifier import DigitClassifier, read_digits
-from gm_lib.data import Split, binarize, chorales, dequantize, images
-from gm_lib.data.music import find_music
+from gm_lib.data import Split, binarize, dequantize, images
 from gm_lib.data.shapes import SHAPE, draw_shapes, entropy, read_factors
 from gm_lib.distributions.estimates import estimate
 from gm_lib.evaluation import (
@@ -428,7 +427,7 @@ def spoken(name: str, n: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", SPEAKING)
-def test_a_model_of_speech_is_read_as_often_as_its_card_says_and_bears_the_licence_of_the_recordings(name):
+def test_a_model_of_speech_is_read_as_often_as_its_card_says(name):
     said, n = pretrained.card(name), 100
     read = read_digits(pretrained.speech_classifier(), spoken(name, n)).argmax(-1)
     share = (read == torch.arange(n) % 10).double().mean().item()
@@ -436,7 +435,11 @@ def test_a_model_of_speech_is_read_as_often_as_its_card_says_and_bears_the_licen
     assert abs(share - expected) < 4 * math.sqrt(
         expected * (1 - expected) * (1 / n + 1 / said["samples"]["n"])
     )
-    assert said["licence"].startswith("CC BY-SA 4.0")
+
+
+@pytest.mark.parametrize("name", [*SPEAKING, "speech_classifier"])
+def test_what_learned_from_the_recordings_bears_their_licence(name):
+    assert pretrained.card(name)["licence"].startswith("CC BY-SA 4.0")
 
 
 def test_the_models_of_speech_take_less_than_a_megabyte_together():
@@ -447,17 +450,10 @@ def test_the_models_of_speech_take_less_than_a_megabyte_together():
 # --- music
 
 
-@pytest.fixture(scope="module")
-def chorales_here():
-    if not find_music():
-        pytest.skip("the chorales are not on this machine")
-    return chorales(fallback=False)
-
-
-def test_the_model_of_chorales_bounds_what_its_card_says_and_passes_the_gate(chorales_here):
+def test_the_model_of_chorales_bounds_what_its_card_says_and_passes_the_gate(music):
     model, said = pretrained.music_vae(), pretrained.card("music_vae")["nats_per_step"]
     assert said["test"]["k=10"]["mean"] < 6.2
-    x, lengths = chorales_here.valid.x, chorales_here.valid.lengths
+    x, lengths = music.valid.x, music.valid.lengths
     found = ratio(-log_likelihood(model, x, lengths, k=1).bound, lengths)
     # Another draw of the codes hardly matters: the KL says that they tell next to nothing.
     assert found.mean == pytest.approx(said["valid"]["k=1"]["mean"], abs=0.05)

@@ -157,8 +157,8 @@ def _asked() -> dict[str, Asked]:
 @claim(
     title="The families on MNIST with the same time to learn",
     claim=(
-        f"What eight families come to in {SECONDS // 60} minutes of one thread's processor time each, with the "
-        "settings that the library gives them: likelihood, where there is one, and samples."
+        f"What eight families come to in {SECONDS // 60} minutes of one thread's processor time each, with "
+        "the settings that the library gives them: likelihood, where there is one, and samples."
     ),
     data=(
         "MNIST: trained on the 50,000 training images; VAE, codes, autoregressive model and diffusion on "

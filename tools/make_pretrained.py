@@ -129,6 +129,7 @@ def speech_classifier(seed: int, run: Path | None) -> Made:
     kept = copy.deepcopy(model).half()
     model.load_state_dict(kept.state_dict())  # judged as it will be loaded
     facts = {
+        "licence": LICENCE,
         "data": "The Free Spoken Digit Dataset's training recordings with numbers 10 to 49, "
         f"{len(data.train):,} by six speakers, {SPEECH_BATCH} in a batch, moved by up to 8 frames and 3 "
         "bands, stretched by up to 15 % in time and 10 % in frequency. So much was chosen by how well george "

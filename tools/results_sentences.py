@@ -193,9 +193,9 @@ SENTENCES = {
         lambda q: (q.autoregressive < q.independent, q.autoregressive_kl < 0.01, q.independent_kl > 1),
     ),
     "prose_models": Sentence(
-        "A recurrent network beats counting by {ahead} nats per character; the VAE around it leaves its"
-        " code unused, {plain_kl} nats per name, and when made to use it, {helped_kl} nats, is a worse "
-        "model of names.",
+        "A recurrent network beats counting by Witten and Bell's rule by {ahead} nats per character; the "
+        "VAE around it leaves its code unused, {plain_kl} nats per name, and when made to use it, "
+        "{helped_kl} nats, is a worse model of names.",
         lambda q: (q.ahead > 0, q.plain_kl < 0.5, q.helped_kl > 6, q.helped_bound > q.plain_bound),
     ),
     "published_hierarchy": Sentence(

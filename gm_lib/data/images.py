@@ -57,10 +57,10 @@ def images(name: str = "mnist", *, fallback: bool = True) -> ImageData:
       published training file) and 10,000 test images of 28×28. Only if they are not here and cannot be
       downloaded (or must not be: ``GM_OFFLINE=1``), ``"digits"`` is loaded in their place, and the line says
       so; with ``fallback=False`` that is an error.
-    * ``"fashion_mnist"``: pieces of clothing [Xiao et al. 2017], in MNIST's numbers and shapes.
+    * ``"fashion_mnist"``: pieces of clothing [Xiao et al. 2017, MIT licence], in MNIST's numbers and shapes.
     * ``"kmnist"``: cursive Japanese characters [Clanuwat et al. 2018, CC BY-SA 4.0], likewise.
-    * ``"cifar10"``: photographs of animals and vehicles [Krizhevsky 2009], in colour: 45,000, 5,000 (the last
-      of the training files) and 10,000 of 32×32.
+    * ``"cifar10"``: photographs of animals and vehicles [Krizhevsky 2009, whose page states no licence], in
+      colour: 45,000, 5,000 (the last of the training files) and 10,000 of 32×32.
     * ``"digits"``: 1,797 images of 8×8 that come with scikit-learn [Alpaydin and Kaynak 1998], brought to
       28×28 (1,197, 300 and 300). Another domain than MNIST: results on the two do not compare.
 

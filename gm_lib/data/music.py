@@ -81,8 +81,9 @@ def chorales(name: str = "jsb", *, fallback: bool = True) -> MusicData:
     """Load the pieces called ``name`` and print one line that says what was loaded.
 
     * ``"jsb"``: chorales by J. S. Bach, one chord for each quarter note, transposed to C, in the splits of
-      Boulanger-Lewandowski, Bengio and Vincent 2012: 229, 76 and 77 pieces. The file comes from the folder
-      in ``GM_DATA``, the user's cache or a download. Only if it is not here and cannot be downloaded (or must
+      Boulanger-Lewandowski, Bengio and Vincent 2012: 229, 76 and 77 pieces. The music is in the public
+      domain; the file, of czhuang/JSB-Chorales-dataset, states no licence. It comes from the folder in
+      ``GM_DATA``, the user's cache or a download. Only if it is not here and cannot be downloaded (or must
       not be: ``GM_OFFLINE=1``), ``"synthesized"`` is loaded in its place, and the line says so; with
       ``fallback=False`` that is an error.
     * ``"synthesized"``: the :func:`synthesized_pieces`, 200, 60 and 60, of which the entropy is known.

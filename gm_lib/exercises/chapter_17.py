@@ -200,7 +200,9 @@ def _both_costs(answer: Any) -> str:
             ),
             "w² is not the model's variance: the noise adds σ² to it.": _both_noiseless,
             "the noise adds σ² to the best w² too, so that the model's variance is at least σ².": (
-                lambda lam, sigma: _both_nats(lam + sigma**2, lam) - _both_nats((lam - sigma**2).clamp(0), lam)
+                lambda lam, sigma: (
+                    _both_nats(lam + sigma**2, lam) - _both_nats((lam - sigma**2).clamp(min=0), lam)
+                )
             ),
             "this is in bits: take the natural logarithm.": (
                 lambda lam, sigma: _both_cost(lam, sigma) / math.log(2)

@@ -1,9 +1,16 @@
+import gzip
 import hashlib
 import pickle
 import struct
 import subprocess
 import sys
+import tarfile
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -111,6 +118,11 @@ def gm_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def md5(content: bytes) -> str:
+    """Return a checksum as sets are published with it."""
+    return f"md5:{hashlib.md5(content, usedforsecurity=False).hexdigest()}"
+
+
 def idx(values: np.ndarray) -> bytes:
     """Return a file in MNIST's format."""
     header = bytes([0, 0, 8, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape)
@@ -194,6 +206,44 @@ def test_cifar_10_is_in_colour_with_the_channels_in_front(cifar: dict[str, Any])
     assert data.test.y.tolist() == cifar["test_batch"]["labels"]
     last = [label for i in range(1, 6) for label in cifar[f"data_batch_{i}"]["labels"]][-5_000:]
     assert data.valid.y.tolist() == last
+
+
+@pytest.fixture
+def mirror(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A folder, and the address at which a server on this machine gives its files."""
+    folder = tmp_path_factory.mktemp("mirror")
+    handler = partial(SimpleHTTPRequestHandler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield folder, f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("name", ["fashion_mnist", "cifar10"])
+def test_what_a_mirror_gives_is_what_is_read(
+    name: str, mirror: tuple[Path, str], gm_data: Path, cifar: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, address = mirror
+    place = gm_data / SETS[name].folder
+    if name == "fashion_mnist":
+        write_as_mnist(place)
+        packed = {file: gzip.compress((place / file.name).read_bytes(), 0) for file in SETS[name].files}
+        for file, content in packed.items():
+            (folder / f"{file.name}.gz").write_bytes(content)
+        changed = {"files": tuple(replace(file, packed=md5(content)) for file, content in packed.items())}
+    else:
+        with tarfile.open(folder / "all.tar.gz", "w:gz", compresslevel=0) as archive:
+            archive.add(place, place.name)
+        changed = {"archive": ("all.tar.gz", md5((folder / "all.tar.gz").read_bytes()))}
+    here = images(name)
+    monkeypatch.setitem(SETS, name, replace(SETS[name], mirrors=(address,), **changed))
+    monkeypatch.delenv("GM_DATA")
+    monkeypatch.setattr(sources, "cache_folder", lambda: folder / "cache")
+    data = images(name)
+    assert data.source == str(folder / "cache" / SETS[name].folder)
+    for split in ("train", "valid", "test"):
+        assert torch.equal(getattr(data, split).x, getattr(here, split).x)
+        assert torch.equal(getattr(data, split).y, getattr(here, split).y)
 
 
 def test_a_file_of_cifar_10_that_is_not_the_published_one_is_never_unpickled(

@@ -190,15 +190,8 @@ def test_what_is_downloaded_is_the_plain_file(nowhere: Path, monkeypatch: pytest
     assert checksum == SETS["jsb"].files[0].checksum
 
 
-@pytest.fixture(scope="module")
-def jsb() -> MusicData:
-    if not find_music():
-        pytest.skip("the chorales are not on this machine")
-    return chorales(fallback=False)
-
-
-def test_the_chorales_have_the_published_splits_and_notes(jsb: MusicData):
-    parts = jsb.train, jsb.valid, jsb.test
+def test_the_chorales_have_the_published_splits_and_notes(music: MusicData):
+    parts = music.train, music.valid, music.test
     assert [len(part) for part in parts] == [229, 76, 77]
     assert [part.steps for part in parts] == [13_807, 4_602, 4_725]
     sounding = [notes for part in parts for i in range(len(part)) for notes in notes_of(part.piece(i))]
@@ -206,6 +199,6 @@ def test_the_chorales_have_the_published_splits_and_notes(jsb: MusicData):
     assert all(len(notes) <= 4 for notes in sounding)
 
 
-def test_most_chorales_end_on_a_c_in_the_bass(jsb: MusicData):
-    last = [notes_of(jsb.train.piece(i))[-1] for i in range(len(jsb.train))]
+def test_most_chorales_end_on_a_c_in_the_bass(music: MusicData):
+    last = [notes_of(music.train.piece(i))[-1] for i in range(len(music.train))]
     assert sum(notes[0] % 12 == 0 for notes in last if notes) == 214
