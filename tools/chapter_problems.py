@@ -33,7 +33,7 @@ def problems(chapter: Chapter) -> list[str]:
         judge = _prose if cell.kind == "markdown" else _code
         found += [(cell.line, text) for text in judge(cell, chapter)]
     if not found:  # else a broken cell would be reported again as all that follows from it
-        found += _uses_of_answers(chapter)
+        found += [*_uses_of_answers(chapter), *_names_taken_from_sliders(chapter)]
     return [f"{chapter.path.name}:{line}: {text}" for line, text in sorted(found)]
 
 
@@ -139,6 +139,38 @@ def _uses_of_answers(chapter: Chapter) -> Iterator[tuple[int, str]]:
                 yield line, f"uses {used[0]}, which a student may not have written: only its check may."
             elif not own:
                 answers -= names.bound
+
+
+def _names_taken_from_sliders(chapter: Chapter) -> Iterator[tuple[int, str]]:
+    """Yield where a cell binds anew what a slider above reads: moved after all cells, it would stop."""
+    functions: dict[str, ast.FunctionDef] = {}
+    read: dict[str, str] = {}  # a name, and the function that a slider calls and that reads it
+    for cell in chapter.cells:
+        if cell.kind != "code":
+            continue
+        tree = ast.parse(cell.source)
+        names = _Names()
+        names.visit(tree)
+        for name in sorted(names.bound & read.keys()):
+            yield cell.line, f"binds {name} anew, which the slider of {read[name]} above reads: another name."
+        functions |= {part.name: part for part in tree.body if isinstance(part, ast.FunctionDef)}
+        for call in ast.walk(tree):
+            match call:
+                case ast.Call(func=ast.Name("slide"), args=[ast.Name(shown), *_]):
+                    read |= dict.fromkeys(_read_by(shown, functions), shown)
+
+
+def _read_by(name: str, functions: dict[str, ast.FunctionDef]) -> set[str]:
+    """Return the names that a function of the page reads, and those that it calls."""
+    found, todo = set[str](), {name}
+    while todo:
+        at = todo.pop()
+        found.add(at)
+        if at in functions:
+            names = _Names()
+            names.visit(functions[at])
+            todo |= names.read - found
+    return found
 
 
 def _evaluates(answer: ast.expr, answers: set[str]) -> bool:

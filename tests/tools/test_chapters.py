@@ -202,6 +202,20 @@ def test_a_rebound_name_is_the_students_no_longer(found):
     )
 
 
+SLIDER = "both = [1, 2]\ndef half(): return both\ndef look(k=1): print(half()[k])\nslide(look, k=(0, 1))"
+
+
+def test_a_name_that_a_slider_reads_is_not_bound_anew_below_it(found):
+    def with_a_slider_and(code):
+        return found(after_first_check(f"{SLIDER}\n```\n\n```{{code-cell}} ipython3\n{code}"))
+
+    (line,) = with_a_slider_and("x = 1\nfor both in range(3):\n    pass")
+    assert "binds both anew, which the slider of look above reads" in line
+    (line,) = with_a_slider_and("def half():\n    return 3")
+    assert "binds half anew" in line
+    assert with_a_slider_and("other = [both for both in range(3)]\nk = 3") == []
+
+
 @pytest.mark.parametrize("answer", ["double(2)", "double.__name__", "[double(1)]", "-area"])
 def test_a_check_that_computes_with_the_answer_is_found(found, answer):
     (line,) = (
