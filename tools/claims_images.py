@@ -1,7 +1,8 @@
-"""The claim about images in colour: a logistic scale for each value or one for all (chapter 16a)."""
+"""The claims about images in colour (chapter 16a): a logistic scale for each value or one for all; widths."""
 
 from __future__ import annotations
 
+import time
 from typing import TypeVar
 
 import torch
@@ -12,9 +13,10 @@ from gm_lib.data import Batches, images
 from gm_lib.data.shapes import draw_shapes, empty_grounds, entropy, read_factors
 from gm_lib.evaluation import bits_per_dim, factor_report, judge_digits, negative_elbo
 from gm_lib.gan import digit_gan
+from gm_lib.networks import count_parameters
 from gm_lib.pretrained import shapes_classifier
 from gm_lib.runtime import forked_rng
-from gm_lib.vae import digit_vae
+from gm_lib.vae import VAE, digit_vae
 from make_pretrained import SHAPES_GAN_CONFIG, train
 from records import SHARE
 
@@ -78,20 +80,8 @@ def images_beyond_digits(seed: int) -> Measured:
     found: Measured = {"floor": entropy() / dims}
     made: dict[str, Tensor] = {"ground": empty_grounds(SAMPLES, seed=seed), "real": x}
     for scale, likelihood in SCALES.items():
-        with forked_rng(seed):
-            vae = digit_vae(
-                shape=shape,
-                architecture="conv",
-                hidden=WIDTH,
-                latent_dim=LATENT,
-                likelihood=likelihood,
-                lr=RATE,
-                optimizer="muon",
-                decay_steps=STEPS,
-            )
-        trained(vae, data.train.x, seed)
-        bound = negative_elbo(vae, data.test.x, seed=seed).bound
-        found[f"bits_{scale}"] = bits_per_dim(-bound, dims).mean().item()
+        vae = trained(convolutional(shape, likelihood, WIDTH, seed), data.train.x, seed)
+        found[f"bits_{scale}"] = bits_of(vae, data.test.x, seed)
         with torch.no_grad(), forked_rng(seed):
             z = {"rebuilt": vae.encode(x).mean, "prior": torch.randn(SAMPLES, LATENT)}
             made |= {f"{name}_{scale}": vae.likelihood.mean(vae.decode(code)) for name, code in z.items()}
@@ -108,6 +98,63 @@ def images_beyond_digits(seed: int) -> Measured:
         found[f"distance_{name}"] = factor_report(samples).distance
         found[f"frechet_{name}"] = report.frechet
     return found
+
+
+WIDTHS = (6, 12, 24, 48)
+OF_WIDTH = {
+    "bits": ("bits", BITS),
+    "off": ("from an image to what is rebuilt, root mean square", "levels"),
+    "parameters": ("parameters", "numbers"),
+    "seconds": ("processor time of the training", "seconds"),
+}
+
+
+@claim(
+    title="Wider networks for images in colour",
+    claim=(
+        f"The VAE with one scale for all, {STEPS} steps of {BATCH} images, with networks of several widths: "
+        "the channels of its first layer."
+    ),
+    data=f'`images("shapes")`: bits of the 1,000 test images; {SAMPLES} validation images are rebuilt',
+    **{
+        f"{key}_{width}": Asked(f"{width} channels: {what}", unit)
+        for width in WIDTHS
+        for key, (what, unit) in OF_WIDTH.items()
+    },
+)
+def image_widths(seed: int) -> Measured:
+    """Train a VAE of each width from ``seed``."""
+    data = images("shapes")
+    shape, x = tuple(data.train.x.shape[1:]), data.valid.x[:SAMPLES]
+    found: Measured = {}
+    for width in WIDTHS:
+        begun = time.process_time()
+        vae = trained(convolutional(shape, SCALES["one"], width, seed), data.train.x, seed)
+        found[f"seconds_{width}"] = time.process_time() - begun
+        found[f"parameters_{width}"] = float(count_parameters(vae))
+        found[f"bits_{width}"] = bits_of(vae, data.test.x, seed)
+        off = (vae.reconstruct(x) - x).square().mean((1, 2, 3)).sqrt().mean()
+        found[f"off_{width}"] = 255 * off.item()
+    return found
+
+
+def convolutional(shape: tuple[int, ...], likelihood: str, width: int, seed: int) -> VAE:
+    with forked_rng(seed):
+        return digit_vae(
+            shape=shape,
+            architecture="conv",
+            hidden=width,
+            latent_dim=LATENT,
+            likelihood=likelihood,
+            lr=RATE,
+            optimizer="muon",
+            decay_steps=STEPS,
+        )
+
+
+def bits_of(vae: VAE, x: Tensor, seed: int) -> float:
+    bound = negative_elbo(vae, x, seed=seed).bound
+    return bits_per_dim(-bound, x[0].numel()).mean().item()
 
 
 def trained(model: Model, x: torch.Tensor, seed: int) -> Model:

@@ -163,6 +163,19 @@ SENTENCES = {
         "{doubly_256}.",
         lambda q: (q.slope_plain < 0, q.slope_doubly > 0, q.plain_256 < q.doubly_256),
     ),
+    "image_widths": Sentence(
+        "From 6 channels to 48 the bits of coloured shapes fall from {bits_6} to {bits_48}, on "
+        "average with each doubling by less, while the training takes longer.",
+        lambda q: (
+            q.bits_6 > q.bits_12,
+            q.bits_12 > q.bits_24,
+            q.bits_24 > q.bits_48,
+            (q.bits_6 - q.bits_12).mean() > (q.bits_12 - q.bits_24).mean(),
+            (q.bits_12 - q.bits_24).mean() > (q.bits_24 - q.bits_48).mean(),
+            q.seconds_12 < q.seconds_24,
+            q.seconds_24 < q.seconds_48,
+        ),
+    ),
     "images_beyond_digits": Sentence(
         "With one scale for all values a VAE rebuilds {shape_one} of the images with the right shape, "
         "with a scale for each value {shape_own}, although its bits are worse; new images of both, and "
