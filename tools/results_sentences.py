@@ -115,6 +115,25 @@ SENTENCES = {
         "exercises, the checks reject {rejected}.",
         lambda q: (),
     ),
+    "families": Sentence(
+        "After five minutes of one thread the VAE's bound, {score_vae} nats, the autoregressive model's "
+        "{score_autoregressive}, and diffusion's bound, {score_diffusion}, lie close together; codes with a "
+        "prior need {score_codes} and have the nearest samples in black and white. Of grey samples the GAN's "
+        "are nearest.",
+        lambda q: (
+            abs(q.score_vae - q.score_autoregressive) < 4,
+            abs(q.score_diffusion - q.score_autoregressive) < 5,
+            q.score_codes > q.score_diffusion + 20,
+            *(
+                q.frechet_codes < other
+                for other in (q.frechet_vae, q.frechet_autoregressive, q.frechet_diffusion)
+            ),
+            *(
+                q.frechet_gan < other
+                for other in (q.frechet_vae_gan, q.frechet_flow_matching, q.frechet_flow)
+            ),
+        ),
+    ),
     "first_digits": Sentence(
         "Of Part I's models the one that looks at four neighbouring pixels comes closest to the digits,"
         " with {neighbours} nats; a mixture of forty causes needs {causes}.",
