@@ -202,12 +202,12 @@ def evaluate_text(
         measures["-ELBO"] = nats_per_character(-negative_elbo(model, x, seed=seed).bound, x)
         measures[f"bound, k = {k}"] = nats_per_character(log_likelihood(model, x, k=k, seed=seed).bound, x)
         measures["active units"] = active_units(model, x).count
-        measures["log p itself"] = "not for this model: bounded by -ELBO"
+        reasons = {"log p itself": "not for this model: bounded by -ELBO"}
     else:
         with torch.no_grad():
             log_p = torch.cat([model.log_prob(part.to(device)).cpu() for part in x.split(500)])
         measures["model"] = nats_per_character(log_p, x)
-        measures |= dict.fromkeys(("-ELBO", "active units"), "not for this model: it has no code")
+        reasons = dict.fromkeys(("-ELBO", "active units"), "not for this model: it has no code")
     if not text.long:
         drawn = model.sample(samples, generator=torch.Generator(device).manual_seed(seed)).cpu()
         made, known = text.alphabet.decode(drawn), text.alphabet.decode(text.train)
@@ -216,12 +216,12 @@ def evaluate_text(
         measures["samples among test names"] = share_known(made, text.alphabet.decode(text.test))
     what = f"{len(x):,} {'pieces' if text.long else 'names'}, {split}"
     click.echo(f"{title}, on {what}; nats per character, ends included")
-    for name, value in measures.items():
+    for name, value in (measures | reasons).items():
         click.echo(f"  {name:<28}{f'{value:.3f}' if isinstance(value, float) else value}")
     plain = {
-        name: value if isinstance(value, int | float | str) else [value.mean, value.standard_error]
+        name: value if isinstance(value, int | float) else [value.mean, value.standard_error]
         for name, value in measures.items()
     }
-    result = {"title": title, "split": split, "seed": seed, "measures": plain}
+    result = {"title": title, "split": split, "seed": seed, "measures": plain, "reasons": reasons}
     replace_file(out, (json.dumps(result, indent=1) + "\n").encode())
     click.echo(f"all of it in {out}")

@@ -50,6 +50,7 @@ def test_a_run_of_text_is_sampled_and_evaluated(kind: str, run: Callable[[str], 
     assert "nats per character" in said
     assert 1.5 < measures["counting, context 2"][0] < 2
     assert ("active units" in measures) == (kind == "vae")
+    assert f"not for this model: {'bounded by -ELBO' if kind == 'vae' else 'it has no code'}" in said
     assert ("samples in training" in measures) == (kind != "prose")
 
 
