@@ -87,44 +87,41 @@ def _away_from_this_machine(
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
+def skip_unless(found: object, what: str, place: str, download: str) -> None:
+    """Skip a test of real data that are not on this machine, and say how to get them."""
+    if not found:
+        pytest.skip(f"needs {what}: set GM_DATA to a folder with {place}, or download {download}")
+
+
 @pytest.fixture(scope="session")
 def mnist() -> ImageData:
     """The real MNIST from GM_DATA or the user's cache; without it the test is skipped."""
-    if find_mnist() is None:
-        pytest.skip(
-            "needs MNIST: set GM_DATA to a folder with MNIST/raw, or download it by gm_lib.data.images()"
-        )
+    skip_unless(find_mnist(), "MNIST", "MNIST/raw", "it by gm_lib.data.images()")
     return images("mnist")
 
 
 @pytest.fixture(scope="session")
 def speech() -> SpeechData:
     """The real spoken digits from GM_DATA or the user's cache; without them the test is skipped."""
-    if find_speech() is None:
-        pytest.skip(
-            "needs spoken digits: set GM_DATA to a folder with fsdd/recordings, or download them by "
-            "gm_lib.data.spoken_digits()"
-        )
+    skip_unless(find_speech(), "spoken digits", "fsdd/recordings", "them by gm_lib.data.spoken_digits()")
     return spoken_digits()
 
 
 @pytest.fixture(scope="session")
 def music() -> MusicData:
     """The real chorales from GM_DATA or the user's cache; without them the test is skipped."""
-    if find_music() is None:
-        pytest.skip(
-            "needs chorales: set GM_DATA to a folder with jsb/jsb-chorales-quarter.json, or download them by "
-            "gm_lib.data.chorales()"
-        )
+    place = "jsb/jsb-chorales-quarter.json"
+    skip_unless(find_music(), "chorales", place, "them by gm_lib.data.chorales()")
     return chorales()
 
 
 @pytest.fixture(scope="session")
 def prose() -> tuple[ProseData, ProseData]:
     """The real names and plays from GM_DATA or the user's cache; without them the test is skipped."""
-    if find_prose("names") is None or find_prose("shakespeare") is None:
-        pytest.skip(
-            "needs names and plays: set GM_DATA to a folder with names.txt and tinyshakespeare.txt in text, "
-            "or download them by gm_lib.data.names() and gm_lib.data.shakespeare()"
-        )
+    skip_unless(
+        find_prose("names") and find_prose("shakespeare"),
+        "names and plays",
+        "names.txt and tinyshakespeare.txt in text",
+        "them by gm_lib.data.names() and gm_lib.data.shakespeare()",
+    )
     return names(), shakespeare()

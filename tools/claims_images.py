@@ -87,7 +87,7 @@ def images_beyond_digits(seed: int) -> Measured:
             made |= {f"{name}_{scale}": vae.likelihood.mean(vae.decode(code)) for name, code in z.items()}
         rebuilt = made[f"rebuilt_{scale}"]
         right = (read_factors(rebuilt).factors == causes).double().mean(0)
-        found[f"off_{scale}"] = 255 * (rebuilt - x).square().mean((1, 2, 3)).sqrt().mean().item()
+        found[f"off_{scale}"] = levels_off(rebuilt, x)
         found |= {f"shape_{scale}": right[0].item(), f"colour_{scale}": right[1].item()}
     with forked_rng(seed):
         gan = digit_gan(**SHAPES_GAN_CONFIG)
@@ -133,8 +133,7 @@ def image_widths(seed: int) -> Measured:
         found[f"seconds_{width}"] = time.process_time() - begun
         found[f"parameters_{width}"] = float(count_parameters(vae))
         found[f"bits_{width}"] = bits_of(vae, data.test.x, seed)
-        off = (vae.reconstruct(x) - x).square().mean((1, 2, 3)).sqrt().mean()
-        found[f"off_{width}"] = 255 * off.item()
+        found[f"off_{width}"] = levels_off(vae.reconstruct(x), x)
     return found
 
 
@@ -155,6 +154,10 @@ def convolutional(shape: tuple[int, ...], likelihood: str, width: int, seed: int
 def bits_of(vae: VAE, x: Tensor, seed: int) -> float:
     bound = negative_elbo(vae, x, seed=seed).bound
     return bits_per_dim(-bound, x[0].numel()).mean().item()
+
+
+def levels_off(rebuilt: Tensor, x: Tensor) -> float:
+    return 255 * (rebuilt - x).square().mean((1, 2, 3)).sqrt().mean().item()
 
 
 def trained(model: Model, x: torch.Tensor, seed: int) -> Model:

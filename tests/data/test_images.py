@@ -7,10 +7,7 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -18,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from served import served
 from sklearn.datasets import load_digits
 
 import chapters
@@ -119,8 +117,8 @@ def gm_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def md5(content: bytes) -> str:
-    """Return a checksum as sets are published with it."""
-    return f"md5:{hashlib.md5(content, usedforsecurity=False).hexdigest()}"
+    """Return the checksum that sets are published with."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def idx(values: np.ndarray) -> bytes:
@@ -185,8 +183,8 @@ def cifar(gm_data: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     sums = {}
     for name, content in written.items():
         (folder / name).write_bytes(pickle.dumps(content))
-        sums[name] = hashlib.md5((folder / name).read_bytes(), usedforsecurity=False).hexdigest()
-    files = tuple(DataFile(name, checksum=f"md5:{md5}") for name, md5 in sums.items())
+        sums[name] = md5((folder / name).read_bytes())
+    files = tuple(DataFile(name, checksum=f"md5:{checksum}") for name, checksum in sums.items())
     monkeypatch.setitem(SETS, "cifar10", DataSet("CIFAR-10", folder.name, files, ()))
     theirs = torchvision.datasets.CIFAR10
     for attribute in ("train_list", "test_list"):
@@ -212,11 +210,8 @@ def test_cifar_10_is_in_colour_with_the_channels_in_front(cifar: dict[str, Any])
 def mirror(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     """A folder, and the address at which a server on this machine gives its files."""
     folder = tmp_path_factory.mktemp("mirror")
-    handler = partial(SimpleHTTPRequestHandler, directory=folder)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        yield folder, f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
+    with served(folder) as address:
+        yield folder, f"{address}/"
 
 
 @pytest.mark.parametrize("name", ["fashion_mnist", "cifar10"])
@@ -230,11 +225,13 @@ def test_what_a_mirror_gives_is_what_is_read(
         packed = {file: gzip.compress((place / file.name).read_bytes(), 0) for file in SETS[name].files}
         for file, content in packed.items():
             (folder / f"{file.name}.gz").write_bytes(content)
-        changed = {"files": tuple(replace(file, packed=md5(content)) for file, content in packed.items())}
+        changed = {
+            "files": tuple(replace(file, packed=f"md5:{md5(content)}") for file, content in packed.items())
+        }
     else:
         with tarfile.open(folder / "all.tar.gz", "w:gz", compresslevel=0) as archive:
             archive.add(place, place.name)
-        changed = {"archive": ("all.tar.gz", md5((folder / "all.tar.gz").read_bytes()))}
+        changed = {"archive": ("all.tar.gz", f"md5:{md5((folder / 'all.tar.gz').read_bytes())}")}
     here = images(name)
     monkeypatch.setitem(SETS, name, replace(SETS[name], mirrors=(address,), **changed))
     monkeypatch.delenv("GM_DATA")

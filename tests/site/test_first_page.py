@@ -13,8 +13,9 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 from PIL import Image
 from playwright.sync_api import Browser, Page
+from served import served
 from toy_book import ROOT, ToyBook, cell
-from visitor import Visitor, served
+from visitor import Visitor
 
 import latent_plane
 from gm_lib import pretrained

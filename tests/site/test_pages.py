@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from built_book import HTML, chapters, pages
-from visitor import Visitor, served
+from served import served
+from visitor import Visitor
 
 pytestmark = pytest.mark.site
 

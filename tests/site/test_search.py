@@ -10,8 +10,9 @@ from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 from built_book import HTML, pages
 from playwright.sync_api import expect
+from served import served
 from toy_book import ToyBook
-from visitor import Visitor, served
+from visitor import Visitor
 
 pytestmark = pytest.mark.site
 

@@ -1,11 +1,6 @@
 """A reader of the built pages: a browser tab that can be given any screen, and that keeps every complaint."""
 
 import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Literal
 
@@ -58,21 +53,6 @@ class Visitor:
         else:
             self.complaints.append(f"asks another host: {route.request.url}")
             route.abort()
-
-
-@contextmanager
-def served(site: Path) -> Iterator[str]:
-    """Serve the pages in ``site`` as a web server does; yield the address."""
-    handler = partial(_Quiet, directory=str(site))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
 
 def listed(found: list[str]) -> str:
